@@ -1,0 +1,99 @@
+#include "base/thread_pool.h"
+
+#include <algorithm>
+
+#include <sched.h>
+
+namespace haikuda {
+namespace {
+
+// Operations of one token follow each other within microseconds: spin that long before sleeping.
+constexpr int kSpins = 4000;
+
+int usable_processors() {
+  cpu_set_t set;
+  if (::sched_getaffinity(0, sizeof set, &set) == 0) return std::max(1, CPU_COUNT(&set));
+  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+}
+
+void relax() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#endif
+}
+
+}  // namespace
+
+ThreadPool::ThreadPool(int n_threads) {
+  const int n = n_threads > 0 ? n_threads : usable_processors();
+  for (int i = 1; i < n; ++i) workers_.emplace_back([this] { worker_loop(); });
+}
+
+ThreadPool::~ThreadPool() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  wake_.notify_all();
+  for (std::thread& t : workers_) t.join();
+}
+
+void ThreadPool::parallel_for(std::int64_t n,
+                              std::int64_t grain,
+                              const std::function<void(std::int64_t, std::int64_t)>& work) {
+  if (workers_.empty() || n <= grain) {
+    if (n > 0) work(0, n);
+    return;
+  }
+  {
+    const std::lock_guard lock(mutex_);
+    work_ = &work;
+    n_ = n;
+    grain_ = std::max<std::int64_t>(1, grain);
+    next_ = 0;
+    error_ = nullptr;
+    n_busy_ = static_cast<int>(workers_.size());
+    ++job_;
+  }
+  wake_.notify_all();
+  run_ranges();
+  wait_until_idle();
+  const std::lock_guard lock(mutex_);
+  if (error_) std::rethrow_exception(error_);
+}
+
+// Spins, then sleeps.
+void ThreadPool::wait_until_idle() {
+  for (int spin = 0; spin < kSpins && n_busy_.load(std::memory_order_acquire) > 0; ++spin) relax();
+  for (int n = n_busy_.load(std::memory_order_acquire); n > 0; n = n_busy_.load(std::memory_order_acquire)) n_busy_.wait(n);
+}
+
+void ThreadPool::run_ranges() {
+  try {
+    for (;;) {
+      const std::int64_t begin = next_.fetch_add(grain_);
+      if (begin >= n_) return;
+      (*work_)(begin, std::min(n_, begin + grain_));
+    }
+  } catch (...) {
+    const std::lock_guard lock(mutex_);
+    if (!error_) error_ = std::current_exception();
+  }
+}
+
+void ThreadPool::worker_loop() {
+  std::uint64_t done = 0;
+  for (;;) {
+    for (int spin = 0; spin < kSpins && job_.load(std::memory_order_acquire) == done && !stopping_; ++spin) relax();
+    {
+      std::unique_lock lock(mutex_);
+      wake_.wait(lock, [&] { return stopping_ || job_ != done; });
+      if (stopping_) return;
+      done = job_;
+    }
+    run_ranges();
+    if (n_busy_.fetch_sub(1, std::memory_order_acq_rel) == 1) n_busy_.notify_one();
+  }
+}
+
+}  // namespace haikuda
