@@ -1,0 +1,27 @@
+// One model on disk: a GGUF file, or the shards NAME-00001-of-0000N.gguf of one.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/mapped_file.h"
+#include "gguf/gguf_file.h"
+
+namespace haikuda {
+
+// Owns the maps that the tensors point into.
+struct ModelFiles {
+  std::vector<MappedFile> maps;     // empty for a model in memory
+  Metadata metadata;                // of the first shard
+  std::vector<TensorView> tensors;  // of all shards
+  std::string name;                 // path of the first shard, for messages
+  std::size_t total_bytes = 0;
+};
+
+// Opens `path` and, where it is the first shard of several, its siblings. Throws Error(model_file) naming
+// the shard that is missing or inconsistent.
+ModelFiles open_model_files(const std::string& path);
+// A model that lies in memory, which outlives the result.
+ModelFiles open_model_bytes(std::span<const std::byte> bytes, const std::string& name);
+
+}  // namespace haikuda
