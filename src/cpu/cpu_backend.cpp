@@ -1,0 +1,79 @@
+#include "cpu/cpu_backend.h"
+
+#include <algorithm>
+#include <fstream>
+
+#include <fmt/format.h>
+
+#include "base/error.h"
+#include "cpu/forward.h"
+#include "cpu/ops.h"
+
+namespace haikuda {
+namespace {
+
+class CpuBackend : public Backend {
+ public:
+  CpuBackend(const Model& model, const BackendOptions& options)
+      : n_vocab_(model.config.n_vocab),
+        n_ctx_(options.n_ctx),
+        chunk_(std::min(options.chunk, options.n_ctx)),
+        forward_(model, n_ctx_, chunk_, options.n_threads) {}
+
+  void append(std::span<const int> tokens) override {
+    const int n = static_cast<int>(tokens.size());
+    HAIKUDA_CHECK(n > 0 && n <= n_ctx_ - position_);
+    HAIKUDA_CHECK(std::all_of(tokens.begin(), tokens.end(), [&](int id) { return id >= 0 && id < n_vocab_; }));
+    for (int done = 0; done < n; done += chunk_) {
+      const int m = std::min(chunk_, n - done);
+      forward_.run(tokens.subspan(static_cast<std::size_t>(done), static_cast<std::size_t>(m)), position_, done + m == n);
+      position_ += m;
+    }
+  }
+  std::span<const float> logits() override { return forward_.logits(); }
+  int argmax() override {
+    check_finite_logits(forward_.logits(), position_);
+    return cpu::argmax(forward_.logits());
+  }
+  int position() const override { return position_; }
+  int n_ctx() const override { return n_ctx_; }
+  void truncate(int n_tokens) override {
+    HAIKUDA_CHECK(n_tokens >= 0 && n_tokens <= position_);
+    position_ = n_tokens;
+  }
+  std::string device_name() const override {
+    return fmt::format("CPU, {} thread{}", forward_.n_threads(), forward_.n_threads() == 1 ? "" : "s");
+  }
+  std::size_t device_bytes() const override { return forward_.bytes(); }
+
+ private:
+  int n_vocab_, n_ctx_, chunk_;
+  int position_ = 0;
+  cpu::Forward forward_;
+};
+
+// MemAvailable of /proc/meminfo in bytes; 0 when it cannot be read.
+std::size_t available_memory() {
+  std::ifstream in("/proc/meminfo");
+  std::string key, unit;
+  std::size_t kib = 0;
+  while (in >> key >> kib) {
+    if (key == "MemAvailable:") return kib * 1024;
+    std::getline(in, unit);
+  }
+  return 0;
+}
+
+}  // namespace
+
+std::unique_ptr<Backend> make_cpu_backend(const Model& model, const BackendOptions& options) {
+  return std::make_unique<CpuBackend>(model, options);
+}
+
+int max_cpu_context(const Model& model) {
+  const std::size_t bytes_per_position = KvLayout(model.config, 1).total_elems() * sizeof(float);
+  const std::size_t fits = available_memory() / 2 / bytes_per_position;
+  return static_cast<int>(std::min<std::size_t>(fits, std::numeric_limits<int>::max()));
+}
+
+}  // namespace haikuda

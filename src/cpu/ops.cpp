@@ -1,0 +1,116 @@
+#include "cpu/ops.h"
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "cpu/dot.h"
+#include "quant/dequantize.h"
+
+namespace haikuda::cpu {
+namespace {
+
+constexpr std::int64_t kRowsAtOnce = 16;  // rows of a matrix that a thread takes at a time
+
+// Softmax in place; the greatest score is subtracted first.
+void softmax(std::span<float> scores) {
+  const float max = *std::max_element(scores.begin(), scores.end());
+  float sum = 0;
+  for (float& s : scores) sum += s = std::exp(s - max);
+  for (float& s : scores) s /= sum;
+}
+
+// One query head of one token: out (head_dim) from q (head_dim) and n_keys rows of k and v, `stride` apart.
+void attend(float* out,
+            const float* q,
+            const float* k,
+            const float* v,
+            std::int64_t stride,
+            int head_dim,
+            std::span<float> scores) {
+  const float scale = 1 / std::sqrt(static_cast<float>(head_dim));
+  const auto n_keys = static_cast<std::int64_t>(scores.size());
+  for (std::int64_t j = 0; j < n_keys; ++j) scores[static_cast<std::size_t>(j)] = scale * dot(q, k + j * stride, head_dim);
+  softmax(scores);
+  std::fill_n(out, head_dim, 0.0f);
+  for (std::int64_t j = 0; j < n_keys; ++j)
+    for (int d = 0; d < head_dim; ++d) out[d] += scores[static_cast<std::size_t>(j)] * v[j * stride + d];
+}
+
+}  // namespace
+
+void embed(float* out, const TensorView& table, std::span<const int> tokens) {
+  for (const int token : tokens) {
+    dequantize_row(table.dtype, table.row(token), out, table.cols);
+    out += table.cols;
+  }
+}
+
+void matmul(float* y, const float* x, const TensorView& w, int n, ThreadPool& threads) {
+  threads.parallel_for(w.rows, kRowsAtOnce, [&](std::int64_t begin, std::int64_t end) {
+    std::vector<float> row(static_cast<std::size_t>(w.cols));
+    for (std::int64_t r = begin; r < end; ++r) {
+      dequantize_row(w.dtype, w.row(r), row.data(), w.cols);
+      for (int t = 0; t < n; ++t) y[t * w.rows + r] = dot(row.data(), x + t * w.cols, w.cols);
+    }
+  });
+}
+
+void add_bias(float* x, const float* bias, int n, int size) {
+  for (int t = 0; t < n; ++t) add(x + std::int64_t{t} * size, bias, size);
+}
+
+void add(float* x, const float* y, std::int64_t size) {
+  for (std::int64_t i = 0; i < size; ++i) x[i] += y[i];
+}
+
+void rms_norm(float* out, const float* x, const float* weight, int n, int size, float eps) {
+  for (int t = 0; t < n; ++t, x += size, out += size) {
+    const float mean_square = dot(x, x, size) / static_cast<float>(size);
+    const float scale = 1 / std::sqrt(mean_square + eps);
+    for (int i = 0; i < size; ++i) out[i] = x[i] * scale * weight[i];
+  }
+}
+
+void rope(float* x, const float* cos_sin, int n, int n_heads, int head_dim, int n_dims, RopeStyle style) {
+  const int n_pairs = n_dims / 2;
+  const int stride = style == RopeStyle::neox ? 1 : 2;           // between first elements of pairs
+  const int distance = style == RopeStyle::neox ? n_pairs : 1;   // between the elements of a pair
+  for (int t = 0; t < n; ++t, cos_sin += n_dims)
+    for (int h = 0; h < n_heads; ++h, x += head_dim)
+      for (int i = 0; i < n_pairs; ++i) {
+        const float c = cos_sin[2 * i], s = cos_sin[2 * i + 1];
+        float& a = x[i * stride];
+        float& b = x[i * stride + distance];
+        const float rotated = a * c - b * s;
+        b = a * s + b * c;
+        a = rotated;
+      }
+}
+
+void attention(float* out, const float* q, const float* k, const float* v, const AttentionShape& s, ThreadPool& threads) {
+  const int n_queries_per_kv = s.n_heads / s.n_kv_heads;
+  const std::int64_t kv_stride = std::int64_t{s.n_kv_heads} * s.head_dim;
+  threads.parallel_for(std::int64_t{s.n} * s.n_heads, 1, [&](std::int64_t begin, std::int64_t end) {
+    std::vector<float> scores;
+    for (std::int64_t i = begin; i < end; ++i) {  // one token's head
+      const std::int64_t token = i / s.n_heads, head = i % s.n_heads;
+      const std::int64_t kv_offset = head / n_queries_per_kv * s.head_dim;
+      scores.resize(static_cast<std::size_t>(s.position + token + 1));  // causal
+      attend(out + i * s.head_dim, q + i * s.head_dim, k + kv_offset, v + kv_offset, kv_stride, s.head_dim, scores);
+    }
+  });
+}
+
+void silu_mul(float* gate, const float* up, std::int64_t size) {
+  for (std::int64_t i = 0; i < size; ++i) gate[i] = gate[i] / (1 + std::exp(-gate[i])) * up[i];
+}
+
+int argmax(std::span<const float> values) {
+  std::size_t best = 0;
+  for (std::size_t i = 1; i < values.size(); ++i)
+    if (values[i] > values[best] || (std::isnan(values[best]) && !std::isnan(values[i]))) best = i;
+  return static_cast<int>(best);
+}
+
+}  // namespace haikuda::cpu
