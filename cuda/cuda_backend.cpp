@@ -1,0 +1,216 @@
+#include "cuda/cuda_backend.h"
+
+#include <algorithm>
+#include <cstring>
+#include <limits>
+#include <optional>
+
+#include <fmt/format.h>
+
+#include "cuda/check.h"
+#include "cuda/device_weights.h"
+#include "cuda/forward.h"
+#include "cuda/ops.h"
+#include "cuda/resources.h"
+
+namespace haikuda {
+namespace {
+
+using namespace cuda;
+
+// Left free beside what is allocated here: code of kernels and of cuBLAS, loaded as it is needed.
+constexpr std::size_t kReservedBytes = std::size_t{256} << 20;
+
+struct DeviceFacts {
+  cudaDeviceProp properties{};
+  std::size_t free_bytes = 0, total_bytes = 0;
+};
+
+// Makes the device the calling thread's; creates its context.
+DeviceFacts open_device(int index) {
+  int n_devices = 0;
+  CUDA_CHECK(cudaGetDeviceCount(&n_devices));
+  if (index < 0 || index >= n_devices)
+    throw Error(ExitCode::no_gpu,
+                fmt::format("there is no CUDA device {}: {} can be seen, numbered from 0", index,
+                            n_devices));
+  CUDA_CHECK(cudaSetDevice(index));
+  DeviceFacts facts;
+  CUDA_CHECK(cudaGetDeviceProperties(&facts.properties, index));
+  CUDA_CHECK(cudaMemGetInfo(&facts.free_bytes, &facts.total_bytes));
+  return facts;
+}
+
+bool has_bfloat16(const DeviceFacts& facts) {
+  return facts.properties.major >= 8;
+}
+
+ForwardSizes forward_sizes(const BackendOptions& options, const DeviceFacts& facts) {
+  HAIKUDA_CHECK(options.n_ctx >= 1 && options.chunk >= 1);
+  return {.n_ctx = options.n_ctx,
+          .chunk = std::min(options.chunk, options.n_ctx),
+          .has_bfloat16 = has_bfloat16(facts)};
+}
+
+double mebibytes(std::size_t bytes) {
+  return static_cast<double>(bytes) / (1 << 20);
+}
+
+// Throws the error that says what does not fit, before anything is allocated.
+void check_memory(const Model& model, const ForwardSizes& sizes, const DeviceFacts& facts) {
+  const std::size_t weights = DeviceWeights::bytes_needed(model.weights);
+  const std::size_t cache = KvCache::bytes_needed(model.config, sizes.n_ctx);
+  const std::size_t scratch = Forward::bytes_needed(model, sizes) - cache;
+  if (weights + cache + scratch <= facts.free_bytes) return;
+  throw Error(ExitCode::out_of_memory,
+              fmt::format("the model needs {:.0f} MiB on the GPU (weights {:.0f}, KV cache of {} "
+                          "positions {:.0f}, scratch "
+                          "{:.0f}), of {:.0f} MiB there {:.0f} are free; try a smaller context "
+                          "(-c) or --device cpu",
+                          mebibytes(weights + cache + scratch), mebibytes(weights), sizes.n_ctx,
+                          mebibytes(cache), mebibytes(scratch), mebibytes(facts.total_bytes),
+                          mebibytes(facts.free_bytes)));
+}
+
+// Finds out before the upload whether this program holds code for this GPU.
+void check_kernels_run(const Stream& stream) {
+  const DeviceBuffer<int> one(1);
+  set_int(one.data(), 0, stream.get());
+  stream.synchronize();
+}
+
+// Used by one thread at a time, the one that created it: the device is a property of the thread.
+class CudaBackend : public Backend {
+ public:
+  CudaBackend(const Model& model, const BackendOptions& options, const DeviceFacts& facts)
+      : n_vocab_(model.config.n_vocab),
+        index_(options.device_index),
+        name_(facts.properties.name),
+        sizes_(forward_sizes(options, facts)),
+        weights_(model.weights, stream_),
+        forward_(model, weights_, sizes_, stream_),
+        bytes_(weights_.bytes() + Forward::bytes_needed(model, sizes_)),
+        staged_tokens_(static_cast<std::size_t>(sizes_.n_ctx)),
+        host_logits_(static_cast<std::size_t>(n_vocab_)) {}
+
+  void append(std::span<const int> tokens) override {
+    const int n = static_cast<int>(tokens.size());
+    HAIKUDA_CHECK(n > 0 && n <= sizes_.n_ctx - position_);
+    HAIKUDA_CHECK(std::all_of(tokens.begin(), tokens.end(),
+                              [&](int id) { return id >= 0 && id < n_vocab_; }));
+    have_logits_ = false;
+    upload_tokens(tokens);
+    for (int done = 0; done < n; done += sizes_.chunk) {
+      const int m = std::min(sizes_.chunk, n - done);
+      forward_.run(position_, m, done + m == n);
+      position_ += m;
+    }
+  }
+
+  std::span<const float> logits() override {
+    if (!have_logits_) {
+      forward_.logits().download(host_logits_.span(), stream_.get());
+      stream_.synchronize();
+    }
+    have_logits_ = true;
+    return host_logits_.span();
+  }
+
+  int argmax() override {
+    cuda::argmax(best_.data(), best_partial_.data(), forward_.logits().data(), n_vocab_,
+                 stream_.get());
+    best_.download(host_best_.span(), stream_.get());
+    stream_.synchronize();
+    const ArgmaxResult& best = *host_best_.data();
+    if (best.n_not_finite > 0) check_finite_logits(logits(), position_);
+    return best.index;
+  }
+
+  int position() const override { return position_; }
+  int n_ctx() const override { return sizes_.n_ctx; }
+  void truncate(int n_tokens) override {
+    HAIKUDA_CHECK(n_tokens >= 0 && n_tokens <= position_);
+    position_ = n_tokens;
+  }
+  std::string device_name() const override {
+    return fmt::format("CUDA {}, {}{}", index_, name_,
+                       forward_.found_cublas() ? "" : " (slow prompts: no cuBLAS found)");
+  }
+  std::size_t device_bytes() const override { return bytes_; }
+
+ private:
+  // The staged ids are overwritten only when their last copy has left the host.
+  void upload_tokens(std::span<const int> tokens) {
+    const auto at = static_cast<std::size_t>(position_);
+    const std::span<int> staged = staged_tokens_.span().subspan(at, tokens.size());
+    tokens_copied_.synchronize();
+    std::copy(tokens.begin(), tokens.end(), staged.begin());
+    forward_.tokens().upload(staged, stream_.get(), at);
+    tokens_copied_.record(stream_.get());
+  }
+
+  int n_vocab_, index_;
+  std::string name_;
+  ForwardSizes sizes_;
+  Stream stream_ = Stream::create();  // before all that is used on it
+  DeviceWeights weights_;
+  Forward forward_;
+  std::size_t bytes_;
+  PinnedBuffer<int> staged_tokens_;  // (n_ctx)
+  Event tokens_copied_ = Event::create();
+  PinnedBuffer<float> host_logits_;  // (n_vocab)
+  DeviceBuffer<ArgmaxResult> best_{1}, best_partial_{kArgmaxBlocks};
+  PinnedBuffer<ArgmaxResult> host_best_{1};
+  bool have_logits_ = false;  // host_logits_ are those of the last append
+  int position_ = 0;
+};
+
+}  // namespace
+
+bool built_with_cuda() {
+  return true;
+}
+
+std::vector<CudaDevice> find_cuda_devices(std::string& reason) {
+  std::vector<CudaDevice> devices;
+  int n = 0;
+  const cudaError_t error = cudaGetDeviceCount(&n);
+  if (error != cudaSuccess || n == 0) {
+    reason = describe_no_gpu(error == cudaSuccess ? cudaErrorNoDevice : error);
+    return devices;
+  }
+  for (int i = 0; i < n; ++i) {
+    try {
+      const DeviceFacts facts = open_device(i);
+      devices.push_back({i, facts.properties.name, facts.properties.major, facts.properties.minor,
+                         facts.properties.totalGlobalMem, facts.free_bytes});
+    } catch (const Error& e) {
+      reason = fmt::format("CUDA device {}: {}", i, e.what());
+    }
+  }
+  return devices;
+}
+
+std::unique_ptr<Backend> make_cuda_backend(const Model& model, const BackendOptions& options) {
+  const DeviceFacts facts = open_device(options.device_index);
+  check_kernels_run(Stream::create());
+  check_memory(model, forward_sizes(options, facts), facts);
+  return std::make_unique<CudaBackend>(model, options, facts);
+}
+
+int max_cuda_context(const Model& model, int device_index) {
+  const DeviceFacts facts = open_device(device_index);
+  const BackendOptions defaults;
+  const auto needed = [&](int n_ctx) {
+    const ForwardSizes sizes{
+        .n_ctx = n_ctx, .chunk = defaults.chunk, .has_bfloat16 = has_bfloat16(facts)};
+    return Forward::bytes_needed(model, sizes);
+  };
+  const std::size_t fixed = DeviceWeights::bytes_needed(model.weights) + kReservedBytes + needed(0);
+  const std::size_t per_position = needed(1) - needed(0);
+  if (fixed >= facts.free_bytes) return 0;
+  const std::size_t positions = (facts.free_bytes - fixed) / per_position;
+  return static_cast<int>(std::min<std::size_t>(positions, std::numeric_limits<int>::max()));
+}
+
+}  // namespace haikuda

@@ -1,0 +1,33 @@
+// The CUDA backend as the rest of the program sees it. No CUDA type appears here; a build without
+// CUDA links src/no_cuda.cpp in its place.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "infer/backend.h"
+
+namespace haikuda {
+
+struct CudaDevice {
+  int index = 0;
+  std::string name;
+  int compute_major = 0, compute_minor = 0;
+  std::size_t total_bytes = 0, free_bytes = 0;
+};
+
+// Whether this executable was built with CUDA.
+bool built_with_cuda();
+// Usable devices; empty, with `reason` set to a sentence, when there are none (no driver, too old,
+// none visible).
+std::vector<CudaDevice> find_cuda_devices(std::string& reason);
+
+// Uploads the weights of `model`, which outlives the backend. Throws Error(no_gpu) when the device
+// cannot be used, Error(out_of_memory) with the sizes when it does not fit.
+std::unique_ptr<Backend> make_cuda_backend(const Model& model, const BackendOptions& options);
+// The largest n_ctx whose cache fits on the device beside the weights; 0 when not even the weights
+// do.
+int max_cuda_context(const Model& model, int device_index);
+
+}  // namespace haikuda

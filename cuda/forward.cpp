@@ -1,0 +1,184 @@
+#include "cuda/forward.h"
+
+#include <algorithm>
+
+#include "model/rope_frequencies.h"
+
+namespace haikuda::cuda {
+namespace {
+
+std::size_t product(int a, int b) {
+  return static_cast<std::size_t>(a) * static_cast<std::size_t>(b);
+}
+
+// Floats that attention needs for any number of tokens up to `chunk`.
+std::size_t splits_size(const ModelConfig& c, int chunk) {
+  std::size_t size = 0;
+  for (const int n : {1, std::min(chunk, kMaxGemvTokens), chunk})
+    size = std::max(size, attention_scratch_size({n, c.n_heads, c.n_kv_heads, c.head_dim}));
+  return size;
+}
+
+Gemm::Sizes gemm_sizes(const Model& model, const ForwardSizes& sizes) {
+  Gemm::Sizes out{.n_rows = sizes.chunk};
+  for (const LayerWeights& w : model.weights.layers)
+    for (const TensorView* m :
+         {&w.attn_q, &w.attn_k, &w.attn_v, &w.attn_output, &w.ffn_gate, &w.ffn_up, &w.ffn_down})
+      out.add(m->dtype, m->rows, m->cols, sizes.has_bfloat16);
+  return out;
+}
+
+}  // namespace
+
+Scratch::Scratch(const ModelConfig& c, int n)
+    : x(product(n, c.n_embd)),
+      h(product(n, c.n_embd)),
+      q(product(n, c.q_size())),
+      k(product(n, c.kv_size())),
+      v(product(n, c.kv_size())),
+      attended(product(n, c.q_size())),
+      splits(splits_size(c, n)),
+      gate(product(n, c.n_ff)),
+      up(product(n, c.n_ff)),
+      logits(product(1, c.n_vocab)) {}
+
+std::size_t Scratch::bytes_needed(const ModelConfig& c, int n) {
+  const std::size_t of_tokens = product(n, 2 * c.n_embd) + product(n, 2 * c.q_size()) +
+                                product(n, 2 * c.kv_size()) + product(n, 2 * c.n_ff);
+  return (of_tokens + splits_size(c, n) + product(1, c.n_vocab)) * sizeof(float);
+}
+
+Forward::Forward(const Model& model,
+                 const DeviceWeights& weights,
+                 const ForwardSizes& sizes,
+                 const Stream& stream)
+    : config_(model.config),
+      weights_(weights),
+      stream_(stream.get()),
+      cache_(config_, sizes.n_ctx),
+      gemm_(gemm_sizes(model, sizes), sizes.has_bfloat16, stream_),
+      scratch_(config_, sizes.chunk),
+      radians_(static_cast<std::size_t>(config_.rope.n_dims / 2)),
+      cos_sin_(product(sizes.n_ctx, config_.rope.n_dims)),
+      tokens_(static_cast<std::size_t>(sizes.n_ctx)),
+      position_(1) {
+  const RopeFrequencies frequencies =
+      rope_frequencies(config_.rope, to_float(model.weights.rope_freqs));
+  radians_.upload(frequencies.radians, stream_);
+  rope_table(cos_sin_.data(), radians_.data(), frequencies.magnitude, sizes.n_ctx,
+             config_.rope.n_dims / 2, stream_);
+  stream.synchronize();  // `frequencies` goes
+}
+
+std::size_t Forward::bytes_needed(const Model& model, const ForwardSizes& sizes) {
+  const ModelConfig& c = model.config;
+  const std::size_t rope = product(sizes.n_ctx, c.rope.n_dims) * sizeof(float);
+  const std::size_t inputs =
+      product(sizes.n_ctx, sizeof(int)) + sizeof(int) + product(c.rope.n_dims / 2, sizeof(double));
+  return KvCache::bytes_needed(c, sizes.n_ctx) + gemm_sizes(model, sizes).bytes() +
+         Scratch::bytes_needed(c, sizes.chunk) + rope + inputs;
+}
+
+QkvVectors Forward::vectors_of(const DeviceLayerWeights& w) const {
+  return {.q_bias = w.attn_q_bias,
+          .k_bias = w.attn_k_bias,
+          .v_bias = w.attn_v_bias,
+          .q_norm = w.attn_q_norm,
+          .k_norm = w.attn_k_norm,
+          .cos_sin = cos_sin_.data()};
+}
+
+QkvShape Forward::qkv_shape(int n) const {
+  return {.n = n,
+          .n_heads = config_.n_heads,
+          .n_kv_heads = config_.n_kv_heads,
+          .head_dim = config_.head_dim,
+          .n_dims = config_.rope.n_dims,
+          .style = config_.rope.style,
+          .eps = config_.rms_eps};
+}
+
+AttentionShape Forward::attention_shape(int n) const {
+  return {.n = n,
+          .n_heads = config_.n_heads,
+          .n_kv_heads = config_.n_kv_heads,
+          .head_dim = config_.head_dim};
+}
+
+void Forward::run(int position, int n, bool want_logits) {
+  set_int(position_.data(), position, stream_);
+  if (n == 1)
+    decode(want_logits);
+  else
+    prefill(n, want_logits);
+}
+
+void Forward::prefill(int n, bool want_logits) {
+  const ModelConfig& c = config_;
+  float *x = scratch_.x.data(), *h = scratch_.h.data(), *attended = scratch_.attended.data();
+  float *q = scratch_.q.data(), *k = scratch_.k.data(), *v = scratch_.v.data();
+  float *gate = scratch_.gate.data(), *up = scratch_.up.data();
+  const int* position = position_.data();
+  const auto attention = n <= kMaxGemvTokens ? attention_decode : attention_prefill;
+
+  embed(x, weights_.token_embd, tokens_.data(), position, n, stream_);
+  for (int layer = 0; layer < c.n_layers; ++layer) {
+    const DeviceLayerWeights& w = weights_.layers[static_cast<std::size_t>(layer)];
+    __half *k_cache = cache_.k(layer), *v_cache = cache_.v(layer);
+
+    rms_norm(h, x, w.attn_norm, n, c.n_embd, c.rms_eps, stream_);
+    gemm_.multiply({{q, w.attn_q}, {k, w.attn_k}, {v, w.attn_v}}, h, n);
+    finish_qkv(q, k_cache, v_cache, k, v, position, vectors_of(w), qkv_shape(n), stream_);
+    attention(attended, scratch_.splits.data(), q, k_cache, v_cache, position, attention_shape(n),
+              stream_);
+    gemm_.multiply({{h, w.attn_output}}, attended, n);
+    add(x, h, std::int64_t{n} * c.n_embd, stream_);
+
+    rms_norm(h, x, w.ffn_norm, n, c.n_embd, c.rms_eps, stream_);
+    gemm_.multiply({{gate, w.ffn_gate}, {up, w.ffn_up}}, h, n);
+    silu_mul(gate, up, std::int64_t{n} * c.n_ff, stream_);
+    gemm_.multiply({{h, w.ffn_down}}, gate, n);
+    add(x, h, std::int64_t{n} * c.n_embd, stream_);
+  }
+  if (!want_logits) return;
+  rms_norm(h, x + std::int64_t{n - 1} * c.n_embd, weights_.output_norm, 1, c.n_embd, c.rms_eps,
+           stream_);
+  gemv(scratch_.logits.data(), h, weights_.output, 1, stream_);
+}
+
+// One token. No argument of a launch depends on the position.
+void Forward::decode(bool want_logits) {
+  const ModelConfig& c = config_;
+  float *x = scratch_.x.data(), *h = scratch_.h.data(), *attended = scratch_.attended.data();
+  float *q = scratch_.q.data(), *k = scratch_.k.data(), *v = scratch_.v.data();
+  float *gate = scratch_.gate.data(), *up = scratch_.up.data();
+  const int* position = position_.data();
+
+  embed(x, weights_.token_embd, tokens_.data(), position, 1, stream_);
+  for (int layer = 0; layer < c.n_layers; ++layer) {
+    const DeviceLayerWeights& w = weights_.layers[static_cast<std::size_t>(layer)];
+    __half *k_cache = cache_.k(layer), *v_cache = cache_.v(layer);
+
+    rms_norm(h, x, w.attn_norm, 1, c.n_embd, c.rms_eps, stream_);
+    gemv(q, h, w.attn_q, 1, stream_);
+    gemv(k, h, w.attn_k, 1, stream_);
+    gemv(v, h, w.attn_v, 1, stream_);
+    finish_qkv(q, k_cache, v_cache, k, v, position, vectors_of(w), qkv_shape(1), stream_);
+    attention_decode(attended, scratch_.splits.data(), q, k_cache, v_cache, position,
+                     attention_shape(1), stream_);
+    gemv(h, attended, w.attn_output, 1, stream_);
+    add(x, h, c.n_embd, stream_);
+
+    rms_norm(h, x, w.ffn_norm, 1, c.n_embd, c.rms_eps, stream_);
+    gemv(gate, h, w.ffn_gate, 1, stream_);
+    gemv(up, h, w.ffn_up, 1, stream_);
+    silu_mul(gate, up, c.n_ff, stream_);
+    gemv(h, gate, w.ffn_down, 1, stream_);
+    add(x, h, c.n_embd, stream_);
+  }
+  if (!want_logits) return;
+  rms_norm(h, x, weights_.output_norm, 1, c.n_embd, c.rms_eps, stream_);
+  gemv(scratch_.logits.data(), h, weights_.output, 1, stream_);
+}
+
+}  // namespace haikuda::cuda

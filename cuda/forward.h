@@ -1,0 +1,73 @@
+// The forward pass on the GPU: lists of named ops, which only enqueue work. As cpu/forward.h, the
+// specification.
+#pragma once
+
+#include <span>
+
+#include "cuda/device_weights.h"
+#include "cuda/gemm.h"
+#include "cuda/kv_cache.h"
+#include "cuda/ops.h"
+#include "cuda/resources.h"
+#include "model/model.h"
+
+namespace haikuda::cuda {
+
+// What Forward is built for.
+struct ForwardSizes {
+  int n_ctx;
+  int chunk;          // tokens at once
+  bool has_bfloat16;  // the GPU multiplies bfloat16
+};
+
+// Activations of up to `chunk` tokens, n in front of every shape.
+struct Scratch {
+  Scratch(const ModelConfig& config, int chunk);
+  static std::size_t bytes_needed(const ModelConfig& config, int chunk);
+  DeviceBuffer<float> x;         // (n_embd) residual stream
+  DeviceBuffer<float> h;         // (n_embd) normalized input of a block, then its output
+  DeviceBuffer<float> q, k, v;   // (q_size), (kv_size) twice
+  DeviceBuffer<float> attended;  // (q_size)
+  DeviceBuffer<float> splits;    // partial results of attention
+  DeviceBuffer<float> gate, up;  // (n_ff)
+  DeviceBuffer<float> logits;    // (n_vocab), of the last token only
+};
+
+class Forward {
+ public:
+  // `weights` outlives this. Enqueues the computation of the rope table.
+  Forward(const Model& model,
+          const DeviceWeights& weights,
+          const ForwardSizes& sizes,
+          const Stream& stream);
+  // Device memory that the constructor takes.
+  static std::size_t bytes_needed(const Model& model, const ForwardSizes& sizes);
+
+  // The ids of the sequence, (n_ctx): whoever calls run() has put those of its tokens there.
+  const DeviceBuffer<int>& tokens() const { return tokens_; }
+  // Computes n <= chunk tokens at positions [position, position + n); logits of the last one when
+  // wanted.
+  void run(int position, int n, bool want_logits);
+  const DeviceBuffer<float>& logits() const { return scratch_.logits; }
+  bool found_cublas() const { return gemm_.found_cublas(); }
+
+ private:
+  void prefill(int n, bool want_logits);
+  void decode(bool want_logits);
+  QkvVectors vectors_of(const DeviceLayerWeights& w) const;
+  QkvShape qkv_shape(int n) const;
+  AttentionShape attention_shape(int n) const;
+
+  const ModelConfig& config_;
+  const DeviceWeights& weights_;
+  cudaStream_t stream_;
+  KvCache cache_;
+  Gemm gemm_;
+  Scratch scratch_;
+  DeviceBuffer<double> radians_;  // (rope.n_dims / 2)
+  DeviceBuffer<float> cos_sin_;   // (n_ctx, rope.n_dims / 2, 2)
+  DeviceBuffer<int> tokens_;      // (n_ctx)
+  DeviceBuffer<int> position_;    // of the first token of the running pass
+};
+
+}  // namespace haikuda::cuda

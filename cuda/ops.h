@@ -1,0 +1,162 @@
+// The kernel manual: every op of the CUDA backend. Twins of cpu/ops.h where the names agree.
+//
+// All pointers are device memory. Shapes are row-major, n tokens in front, n >= 1. Activations are
+// F32 and their rows start at multiples of 16 bytes unless their size is no multiple of 4. Outputs
+// alias no input unless said. Every op only enqueues on `stream`: no allocation, no
+// synchronisation. Sums run in one fixed order, so that equal inputs give equal bits. `position`
+// points to the position of the first of the n tokens: it is read by the kernels, so that a
+// launch's arguments never change from token to token.
+#pragma once
+
+#include <cuda_fp16.h>
+#include <cuda_runtime_api.h>
+
+#include <cstdint>
+
+#include "cuda/device_tensor.h"
+#include "model/architecture.h"
+
+namespace haikuda::cuda {
+
+// ---- embed.cu: rows of a matrix of any type, decoded. Exactly the values of quant/dequantize.h.
+
+// out (n, table.cols) = rows tokens[*position + t] of table. The ids are valid.
+void embed(float* out,
+           const DeviceTensor& table,
+           const int* tokens,
+           const int* position,
+           int n,
+           cudaStream_t stream);
+// out (w.rows, w.cols) = w.
+void dequantize_to_f32(float* out, const DeviceTensor& w, cudaStream_t stream);
+// The same rounded to half; a value beyond 65504 becomes infinity, and with it the logits: never
+// silently wrong.
+void dequantize_to_f16(__half* out, const DeviceTensor& w, cudaStream_t stream);
+// MXFP4 only, whose range is that of F32 and whose four bits BF16 holds exactly.
+void dequantize_to_bf16(std::uint16_t* out, const DeviceTensor& w, cudaStream_t stream);
+
+// ---- gemv.cu
+
+// y (n, w.rows) = x (n, w.cols) · wᵀ, w of any type. Reads w once for each token: for small n.
+void gemv(float* y, const float* x, const DeviceTensor& w, int n, cudaStream_t stream);
+
+// ---- norm.cu
+
+// out (n, size) = x · weight (size) / sqrt(mean(x²) + eps); out may be x.
+void rms_norm(float* out,
+              const float* x,
+              const float* weight,
+              int n,
+              int size,
+              float eps,
+              cudaStream_t stream);
+
+// ---- elementwise.cu
+
+// x (size) += y (size), in place.
+void add(float* x, const float* y, std::int64_t size, cudaStream_t stream);
+// gate (size) = silu(gate) · up, in place.
+void silu_mul(float* gate, const float* up, std::int64_t size, cudaStream_t stream);
+// *out = value: the way inputs of later launches change.
+void set_int(int* out, int value, cudaStream_t stream);
+
+// ---- rope.cu
+
+// cos_sin (n_positions, n_pairs, 2) F32 = {cos, sin}(position · radians[i]) · magnitude, in double
+// precision.
+void rope_table(float* cos_sin,
+                const double* radians,
+                double magnitude,
+                int n_positions,
+                int n_pairs,
+                cudaStream_t stream);
+
+// What lies between the projections and attention: bias, norm of each head, rotation, store into
+// the cache.
+struct QkvShape {
+  int n;  // tokens
+  int n_heads, n_kv_heads, head_dim, n_dims;
+  RopeStyle style;
+  float eps;  // of the norms of heads
+};
+struct QkvVectors {
+  const float *q_bias, *k_bias,
+      *v_bias;  // (n_heads·head_dim), (n_kv_heads·head_dim) twice; all or none null
+  const float *q_norm, *k_norm;  // (head_dim); both or none null
+  const float* cos_sin;          // rope_table's
+};
+// q (n, n_heads, head_dim) in place. k and v (n, n_kv_heads, head_dim) are read; rounded to half
+// they go to rows *position … of k_cache and v_cache (n_ctx, n_kv_heads, head_dim).
+void finish_qkv(float* q,
+                __half* k_cache,
+                __half* v_cache,
+                const float* k,
+                const float* v,
+                const int* position,
+                const QkvVectors& vectors,
+                const QkvShape& shape,
+                cudaStream_t stream);
+
+// ---- attention.cu
+
+struct AttentionShape {
+  int n;  // query tokens: the first sees *position + 1 keys, the next one more each
+  int n_heads, n_kv_heads, head_dim;
+};
+// Keys a split of attention_decode takes at a time.
+constexpr int kAttentionSlice = 64;
+// Blocks over the keys of one head; constant, so that the grid does not depend on the position.
+constexpr int kAttentionSplits = 32;
+// Floats of scratch that attention_decode needs.
+std::size_t attention_scratch_size(const AttentionShape& shape);
+
+// out (n, n_heads, head_dim) = softmax(q · kᵀ / sqrt(head_dim)) · v with causal mask, scores and
+// sums in F32. k, v (n_ctx, n_kv_heads, head_dim); head h uses KV head h / (n_heads / n_kv_heads).
+// For few tokens: the keys of a head are shared out over kAttentionSplits blocks, whose results are
+// combined in order.
+void attention_decode(float* out,
+                      float* scratch,
+                      const float* q,
+                      const __half* k,
+                      const __half* v,
+                      const int* position,
+                      const AttentionShape& shape,
+                      cudaStream_t stream);
+// The same for many tokens, which share the keys they read; heads of more than 256 elements take
+// the other way.
+void attention_prefill(float* out,
+                       float* scratch,
+                       const float* q,
+                       const __half* k,
+                       const __half* v,
+                       const int* position,
+                       const AttentionShape& shape,
+                       cudaStream_t stream);
+
+// ---- convert.cu: activations for the matrix units, without loss of range.
+
+// out (n, cols) = half(x · 2^e), scale (n) = 2^-e. e is 0 for a row whose greatest magnitude is
+// between 2^-4 and 2^15 (or 0, or not finite), otherwise such that it lies in [2^13, 2^14).
+void to_f16_rows(__half* out, float* scale, const float* x, int n, int cols, cudaStream_t stream);
+// y (n, cols) row t *= scale[t], in place. Rows with scale 1 cost one read.
+void unscale_rows(float* y, const float* scale, int n, int cols, cudaStream_t stream);
+// x = high + low but for 2^-17 of it, in bfloat16.
+void split_to_bf16(std::uint16_t* high,
+                   std::uint16_t* low,
+                   const float* x,
+                   std::int64_t size,
+                   cudaStream_t stream);
+
+// ---- argmax.cu
+
+struct ArgmaxResult {
+  float value;
+  int index;         // the lowest of equals; NaN never wins; 0 when all are NaN
+  int n_not_finite;  // NaN and infinities among the values
+};
+constexpr int kArgmaxBlocks = 64;
+// partial (kArgmaxBlocks) is scratch.
+void argmax(
+    ArgmaxResult* out, ArgmaxResult* partial, const float* values, int n, cudaStream_t stream);
+
+}  // namespace haikuda::cuda

@@ -1,0 +1,20 @@
+// Stands in for cuda/cuda_backend.cpp in a build without CUDA.
+#include "base/error.h"
+#include "cuda/cuda_backend.h"
+
+namespace haikuda {
+
+bool built_with_cuda() { return false; }
+
+std::vector<CudaDevice> find_cuda_devices(std::string& reason) {
+  reason = "this executable was built without CUDA";
+  return {};
+}
+
+std::unique_ptr<Backend> make_cuda_backend(const Model&, const BackendOptions&) {
+  throw Error(ExitCode::no_gpu, "this executable was built without CUDA");
+}
+
+int max_cuda_context(const Model&, int) { return 0; }
+
+}  // namespace haikuda
