@@ -1,0 +1,203 @@
+"""Trains the model on one GPU (or, tiny, on a CPU) while worker processes generate its text."""
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import math
+import os
+import random
+import shutil
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from model import Model, ModelConfig
+from shards import ROW_LENGTHS, ShardPlan, ShardStream
+from tokenizer import Tokenizer
+
+SIZES = {"full": ModelConfig(), "tiny": ModelConfig(n_embd=64, n_layers=2, n_heads=2, n_kv_heads=1, n_ff=96)}
+PROMPT_WEIGHT = 0.02
+WARMUP = 0.02  # part of the schedule
+CHECKPOINT_S = 60.0
+
+
+class Batches:
+    """Cuts shards into batches on the device, in order; repeats old ones while no new shard is ready."""
+
+    def __init__(self, stream: ShardStream, batch_tokens: int, device: torch.device, seed: int) -> None:
+        self.stream, self.batch_tokens, self.device = stream, batch_tokens, device
+        self.rng = random.Random(seed)
+        self.rest: dict[int, list[Tensor]] = {n: [] for n in ROW_LENGTHS}
+        self.ready: list[Tensor] = []
+        self.used: list[Tensor] = []
+        self.n_repeated = 0
+
+    def n_rows(self, length: int) -> int:
+        return max(1, self.batch_tokens // length)
+
+    def _absorb(self) -> bool:
+        shard = self.stream.take()
+        if shard is None:
+            return False
+        fresh = []
+        for length, rows in sorted(shard.items()):
+            found = self.rest[length] + [torch.from_numpy(rows.view("int16")).to(self.device)]
+            joined, n = torch.cat(found), self.n_rows(length)
+            whole = len(joined) // n * n
+            fresh += joined[:whole].split(n) if whole else []
+            self.rest[length] = [joined[whole:]]
+        self.rng.shuffle(fresh)
+        self.ready = fresh + self.ready
+        return True
+
+    def next(self) -> Tensor:
+        """A batch of rows, int16; the sign bit marks tokens that the model has to write."""
+        while not self.ready and not self._absorb():
+            if len(self.used) > 50:
+                self.n_repeated += 1
+                return self.used[self.rng.randrange(len(self.used))]
+            time.sleep(0.05)
+        if not self.ready:
+            return self.next()
+        batch = self.ready.pop()
+        self.used.append(batch)
+        return batch
+
+
+def loss_of(model: torch.nn.Module, rows: Tensor, pad: int) -> Tensor:
+    ids = rows.long() & 0x7FFF
+    targets = torch.roll(ids, -1, 1)
+    weights = torch.where(torch.roll(rows, -1, 1) < 0, 1.0, PROMPT_WEIGHT) * (targets != pad)
+    weights[:, -1] = 0.0
+    logits = model(ids)
+    losses = F.cross_entropy(logits.float().flatten(0, 1), targets.flatten(), reduction="none")
+    return (losses * weights.flatten()).sum() / weights.sum()
+
+
+def make_optimizer(model: Model, device: torch.device) -> torch.optim.Optimizer:
+    matrices = [p for n, p in model.named_parameters() if p.dim() == 2 and "token_embd" not in n]
+    others = [p for n, p in model.named_parameters() if p.dim() != 2 or "token_embd" in n]
+    return torch.optim.AdamW([{"params": matrices, "weight_decay": 0.1}, {"params": others, "weight_decay": 0.0}],
+                             lr=1e-3, betas=(0.9, 0.95), fused=device.type == "cuda")
+
+
+def learning_rate(peak: float, progress: float) -> float:
+    """Linear warm-up, then a cosine to zero."""
+    if progress < WARMUP:
+        return peak * max(progress / WARMUP, 0.01)
+    return peak * 0.5 * (1 + math.cos(math.pi * min(1.0, (progress - WARMUP) / (1 - WARMUP))))
+
+
+def save(model: Model, path: Path, n_steps: int) -> None:
+    state = {name: p.detach().float().cpu() for name, p in model.state_dict().items()}
+    torch.save({"config": dataclasses.asdict(model.config), "state": state, "n_steps": n_steps}, path)
+
+
+def compile_blocks(model: Model, batches: Batches, device: torch.device, pad: int) -> None:
+    """Compiles the layers for each row length; leaves them as they are when that does not work."""
+    begin = time.monotonic()
+    try:
+        for block in model.blocks:
+            block.compile(dynamic=False)
+        for length in ROW_LENGTHS:
+            rows = torch.randint(-32768, -32768 + model.config.vocab_size, (batches.n_rows(length), length), dtype=torch.int16, device=device)
+            with torch.autocast(device.type, torch.bfloat16):
+                loss = loss_of(model, rows, pad)
+            loss.backward()
+            print(f"compiled for rows of {length} after {time.monotonic() - begin:.0f} s, loss {loss.item():.3f}", flush=True)
+    except Exception as error:  # a missing compiler must not cost the run
+        print(f"torch.compile failed, going on without: {str(error)[:500]}", flush=True)
+        for block in model.blocks:
+            block._compiled_call_impl = None
+    finally:
+        model.zero_grad(set_to_none=True)
+
+
+def train(options: argparse.Namespace) -> None:
+    started = time.monotonic()
+    device = torch.device(options.device)
+    torch.manual_seed(options.seed)
+    torch.set_float32_matmul_precision("high")
+    torch._dynamo.config.cache_size_limit = 64
+    plan = ShardPlan(options.tables, options.tokenizer, options.seed, options.shard_size)
+    folder = Path(tempfile.mkdtemp(dir="/dev/shm" if os.path.isdir("/dev/shm") else None))
+    stream = ShardStream(plan, options.workers, folder, options.shards)
+    try:
+        tokenizer = Tokenizer.load(Path(options.tokenizer))
+        pad = tokenizer.end_of_text
+        model = Model(SIZES[options.size]).to(device)
+        print(f"{sum(p.numel() for p in model.parameters()):,} parameters", flush=True)
+        batches = Batches(stream, options.batch_tokens, device, options.seed)
+        optimizer = make_optimizer(model, device)
+        if options.compile:
+            compile_blocks(model, batches, device, pad)
+        batches.next()
+        run_steps(options, model, optimizer, batches, pad, started)
+    finally:
+        stream.close()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def run_steps(options: argparse.Namespace, model: Model, optimizer: torch.optim.Optimizer, batches: Batches, pad: int,
+              started: float) -> None:
+    begin, saved = time.monotonic(), time.monotonic()
+    end = started + options.seconds
+    print(f"first step after {begin - started:.0f} s", flush=True)
+    step, total, n_tokens = 0, torch.zeros((), device=options.device), 0
+    while True:
+        now = time.monotonic()
+        progress = step / options.steps if options.steps else (now - begin) / (end - begin)
+        if progress >= 1.0:
+            break
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(options.lr, progress)
+        rows = batches.next()
+        with torch.autocast("cuda", torch.bfloat16, enabled=options.device == "cuda"):
+            loss = loss_of(model, rows, pad)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        total += loss.detach()
+        n_tokens += rows.numel()
+        step += 1
+        if step % 5 == 0 and options.device == "cuda":
+            torch.cuda.synchronize()
+        if step % options.log_every == 0:
+            elapsed = time.monotonic() - begin
+            print(f"step {step} loss {total.item() / options.log_every:.4f} progress {progress:.3f} tokens {n_tokens:,} "
+                  f"{n_tokens / elapsed:,.0f} tok/s shards {batches.stream.next} repeated {batches.n_repeated}", flush=True)
+            total.zero_()
+        if time.monotonic() - saved > CHECKPOINT_S:
+            save(model, options.out, step)
+            saved = time.monotonic()
+    save(model, options.out, step)
+    print(f"{options.out}: {step} steps, {n_tokens:,} tokens, {time.monotonic() - started:.0f} s, {batches.stream.next} shards", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--tables", default=".train/tables.json.gz")
+    parser.add_argument("--tokenizer", default=".train/tokenizer.json")
+    parser.add_argument("--out", type=Path, default=Path(".train/model.pt"))
+    parser.add_argument("--seconds", type=float, default=420.0, help="wall clock for everything here, compilation included")
+    parser.add_argument("--steps", type=int, default=0, help="a fixed number of steps instead")
+    parser.add_argument("--size", choices=SIZES, default="full")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--workers", type=int, default=max(1, (os.cpu_count() or 2) - 2))
+    parser.add_argument("--batch-tokens", type=int, default=96 * 1024)
+    parser.add_argument("--shard-size", type=int, default=16384)
+    parser.add_argument("--shards", type=int, default=4000, help="stop generating after so many")
+    parser.add_argument("--lr", type=float, default=3e-3)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--log-every", type=int, default=100)
+    parser.add_argument("--compile", action=argparse.BooleanOptionalAction, default=torch.cuda.is_available())
+    train(parser.parse_args())
+
+
+if __name__ == "__main__":
+    main()
