@@ -12,6 +12,7 @@
 #include <fmt/format.h>
 
 #include "base/error.h"
+#include "base/map_guard.h"
 #include "base/printable.h"
 
 namespace haikuda {
@@ -49,10 +50,13 @@ MappedFile::MappedFile(std::string path) : path_(std::move(path)) {
   void* map = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, fd.get(), 0);
   if (map == MAP_FAILED) fail(path_, fmt::format("mmap of {} bytes: {}", size_, std::strerror(errno)));
   data_ = static_cast<const std::byte*>(map);
+  guard_map(bytes());
 }
 
 MappedFile::~MappedFile() {
-  if (data_ != nullptr) ::munmap(const_cast<std::byte*>(data_), size_);
+  if (data_ == nullptr) return;
+  release_map(bytes());
+  ::munmap(const_cast<std::byte*>(data_), size_);
 }
 
 MappedFile::MappedFile(MappedFile&& other) noexcept

@@ -1,5 +1,5 @@
-// A file mapped read-only and private. The bytes may still change or vanish under the map if another
-// process truncates the file; whoever reads them must not trust what it validated earlier.
+// A file mapped read-only and private. The bytes may still change under the map if another process writes to the
+// file; whoever reads them must not trust what it validated earlier. Bytes that vanish end the process: map_guard.h.
 #pragma once
 
 #include <cstddef>
