@@ -1,9 +1,7 @@
 #include "cuda/cuda_backend.h"
 
 #include <algorithm>
-#include <cstring>
 #include <limits>
-#include <optional>
 
 #include <fmt/format.h>
 

@@ -41,7 +41,8 @@ Value to_value(Runtime& runtime, const ordered_json& json, int depth = 0) {
     case ordered_json::value_t::object: {
       jinja::Dict* dict = runtime.dict();
       for (const auto& [key, item] : json.items())
-        dict->set(jinja::dict_key(key), runtime.text(Text(key, true)), to_value(runtime, item, depth + 1));
+        dict->set(jinja::dict_key(key), runtime.text(Text(key, true)),
+                  to_value(runtime, item, depth + 1));
       return dict;
     }
     default:
@@ -51,20 +52,23 @@ Value to_value(Runtime& runtime, const ordered_json& json, int depth = 0) {
 
 bool is_plain_role(std::string_view role) {
   return std::all_of(role.begin(), role.end(), [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-' || c == ' ';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+           c == '-' || c == ' ';
   });
 }
 
 Value messages_value(Runtime& runtime, const ordered_json& messages) {
   const Value value = to_value(runtime, messages);
   const auto* list = jinja::as<jinja::List>(value);
-  if (list == nullptr) throw Error(ExitCode::usage, "the messages of a chat are a JSON array of objects");
+  if (list == nullptr)
+    throw Error(ExitCode::usage, "the messages of a chat are a JSON array of objects");
   const std::string role = jinja::dict_key("role");
   for (const Value& item : list->items) {
     auto* message = jinja::as<jinja::Dict>(item);
     const Value* old = message == nullptr ? nullptr : message->find(role);
     const Text* text = old == nullptr ? nullptr : jinja::as_text(*old);
-    if (text != nullptr && is_plain_role(text->view())) message->set(role, {}, runtime.text(text->view()));
+    if (text != nullptr && is_plain_role(text->view()))
+      message->set(role, {}, runtime.text(text->view()));
   }
   return value;
 }
@@ -87,7 +91,8 @@ ChatTemplate::~ChatTemplate() = default;
 ChatTemplate::ChatTemplate(ChatTemplate&&) noexcept = default;
 ChatTemplate& ChatTemplate::operator=(ChatTemplate&&) noexcept = default;
 
-std::vector<TextPiece> ChatTemplate::render(const ordered_json& messages, const RenderOptions& options) const {
+std::vector<TextPiece> ChatTemplate::render(const ordered_json& messages,
+                                            const RenderOptions& options) const {
   Runtime runtime(name_, options.now);
   jinja::Scope* scope = runtime.scope(nullptr);
   jinja::define_functions(runtime, *scope);
@@ -106,9 +111,11 @@ std::vector<TextPiece> ChatTemplate::render(const ordered_json& messages, const 
   return pieces(jinja::Interpreter(runtime, scope).render(*tree_));
 }
 
-std::vector<TextPiece> ChatTemplate::render(std::span<const ChatMessage> messages, const RenderOptions& options) const {
+std::vector<TextPiece> ChatTemplate::render(std::span<const ChatMessage> messages,
+                                            const RenderOptions& options) const {
   ordered_json json = ordered_json::array();
-  for (const ChatMessage& message : messages) json.push_back({{"role", message.role}, {"content", message.content}});
+  for (const ChatMessage& message : messages)
+    json.push_back({{"role", message.role}, {"content", message.content}});
   return render(json, options);
 }
 

@@ -9,17 +9,21 @@ namespace {
 
 using Match = TokenMatcher::Match;
 
-// The template's pieces within the joined text, as byte ranges.
+// The template's pieces within the joined text, as byte ranges in order.
 class TemplateRanges {
  public:
-  void append(const TextPiece& piece) {
-    const std::size_t begin = end_;
-    end_ += piece.text.size();
-    if (!piece.from_input) ranges_.push_back({begin, end_});
+  explicit TemplateRanges(std::span<const TextPiece> pieces) {
+    std::size_t end = 0;
+    for (const TextPiece& piece : pieces) {
+      const std::size_t begin = end;
+      end += piece.text.size();
+      if (!piece.from_input) ranges_.push_back({begin, end});
+    }
   }
-  bool contains(const Match& match) const {
-    return std::any_of(ranges_.begin(), ranges_.end(),
-                       [&](const Range& r) { return r.begin <= match.begin && match.end <= r.end; });
+  bool contain(const Match& match) const {
+    const auto after = std::upper_bound(ranges_.begin(), ranges_.end(), match.begin,
+                                        [](std::size_t at, const Range& r) { return at < r.begin; });
+    return after != ranges_.begin() && match.end <= std::prev(after)->end;
   }
 
  private:
@@ -27,23 +31,38 @@ class TemplateRanges {
     std::size_t begin, end;
   };
   std::vector<Range> ranges_;
-  std::size_t end_ = 0;
+};
+
+// The next match of one kind; searched again only once the text has been cut past it.
+template <class Find>
+class NextMatch {
+ public:
+  explicit NextMatch(Find find) : find_(std::move(find)), match_(find_(0)) {}
+  const std::optional<Match>& from(std::size_t at) {
+    if (match_ && match_->begin < at) match_ = find_(at);
+    return match_;
+  }
+
+ private:
+  Find find_;
+  std::optional<Match> match_;
 };
 
 }  // namespace
 
 std::vector<int> Tokenizer::encode_pieces(std::span<const TextPiece> pieces) const {
   std::string text;
-  TemplateRanges ranges;
-  for (const TextPiece& piece : pieces) {
-    text += piece.text;
-    ranges.append(piece);
-  }
-  const auto find = [&](std::size_t from) {
-    std::optional<Match> special = special_->find(text, from);
-    while (special && !ranges.contains(*special)) special = special_->find(text, special->begin + 1);
-    const std::optional<Match> user_defined = user_defined_->find(text, from);
-    return special && (!user_defined || special->begin <= user_defined->begin) ? special : user_defined;
+  for (const TextPiece& piece : pieces) text += piece.text;
+  const TemplateRanges of_template(pieces);
+  NextMatch special([&](std::size_t at) {
+    auto match = special_->find(text, at);
+    while (match && !of_template.contain(*match)) match = special_->find(text, match->begin + 1);
+    return match;
+  });
+  NextMatch user_defined([&](std::size_t at) { return user_defined_->find(text, at); });
+  const auto find = [&](std::size_t at) {
+    const auto &s = special.from(at), &u = user_defined.from(at);
+    return s && (!u || s->begin <= u->begin) ? s : u;
   };
   std::vector<int> ids;
   bool at_start = true;

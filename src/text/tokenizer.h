@@ -1,10 +1,11 @@
 // Text to token ids and back, as tokenizer.ggml.* of a GGUF file says.
 // Not the chat template, and not streaming: see detokenizer.h.
 //
-// Hugging Face's tokenizers give the same ids with three known differences: Qwen2's NFC
+// Hugging Face's tokenizers give the same ids, with these known differences: Qwen2's NFC
 // normalisation is not done (llama.cpp does not either), so decomposed accents give other tokens;
 // rstrip and lstrip of added tokens are not in GGUF; SentencePiece gets a space prefix after each
-// special token.
+// special token, as in llama.cpp; letters and digits newer than PCRE2's Unicode (14 in 10.42) are
+// cut as if they were symbols.
 #pragma once
 
 #include <cstddef>

@@ -57,27 +57,32 @@ inline float top_gap(std::span<const float> logits) {
 }
 
 struct Agreement {
-  double worst_nmse = 0;
-  std::vector<std::string> near_ties;    // other greedy token, but the CPU's gap is below kNearTie
+  double nmse = 0;                       // over the logits of all steps
+  double worst_nmse = 0;                 // of one step
+  std::vector<std::string> near_ties;    // other greedy token, but the CPU's gap is below the limit
   std::vector<std::string> differences;  // other greedy token without that excuse
 };
-constexpr float kNearTie = 1e-3f;
 
 // After the prompt and after each of n_tokens greedy tokens, which are the CPU's on both sides.
-inline Agreement compare_greedy(Backend& cpu, Backend& gpu, std::vector<int> tokens, int n_tokens) {
+inline Agreement compare_greedy(
+    Backend& cpu, Backend& gpu, std::vector<int> tokens, int n_tokens, float near_tie) {
   Agreement out;
+  std::vector<float> all_want, all_got;
   for (int i = 0; i <= n_tokens; ++i) {
     const std::vector<float> want = logits_after(cpu, tokens), got = logits_after(gpu, tokens);
     out.worst_nmse = std::max(out.worst_nmse, nmse(got, want));
+    all_want.insert(all_want.end(), want.begin(), want.end());
+    all_got.insert(all_got.end(), got.begin(), got.end());
     const int token = cpu.argmax(), other = gpu.argmax();
     if (token != other) {
       const float gap = top_gap(want);
-      (gap < kNearTie ? out.near_ties : out.differences)
+      (gap < near_tie ? out.near_ties : out.differences)
           .push_back("token " + std::to_string(i) + ": cpu " + std::to_string(token) + ", cuda " +
                      std::to_string(other) + ", gap " + std::to_string(gap));
     }
     tokens = {token};
   }
+  out.nmse = nmse(all_got, all_want);
   return out;
 }
 

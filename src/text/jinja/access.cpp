@@ -13,7 +13,8 @@ namespace haikuda::jinja {
 namespace {
 
 Value missing(Runtime& runtime, const Value& object, std::string_view name) {
-  return runtime.undefined(fmt::format("'{} object' has no attribute '{}'", type_name(object), printable(name, 80)));
+  return runtime.undefined(
+      fmt::format("'{} object' has no attribute '{}'", type_name(object), printable(name, 80)));
 }
 
 // The character or item there, counted from the end when negative; nothing when there is none.
@@ -25,7 +26,7 @@ std::optional<Value> item_at(Runtime& runtime, const Value& object, std::int64_t
   }
   const Text* text = as_text(object);
   if (text == nullptr) return std::nullopt;
-  runtime.charge(text->size());
+  runtime.charge_chars(text->size());
   const std::vector<std::size_t> offsets = char_offsets(text->view());
   const auto n = static_cast<std::int64_t>(offsets.size()) - 1;
   if (at < -n || at >= n) return std::nullopt;
@@ -42,11 +43,8 @@ std::vector<Value> characters(Runtime& runtime, const Text& text) {
 }
 
 // The positions that start:stop:step selects among n, as Python's slice.indices() does.
-std::vector<std::size_t> slice_positions(Runtime& runtime,
-                                         std::int64_t n,
-                                         const Value& start,
-                                         const Value& stop,
-                                         const Value& step) {
+std::vector<std::size_t> slice_positions(
+    Runtime& runtime, std::int64_t n, const Value& start, const Value& stop, const Value& step) {
   const auto part = [&](const Value& value, std::int64_t fallback) {
     require_defined(runtime, value);
     const auto integer = as_integer(value);
@@ -62,7 +60,8 @@ std::vector<std::size_t> slice_positions(Runtime& runtime,
     if (is_none(value)) return fallback;
     return std::clamp(at < 0 ? std::max(at, -n - 1) + n : at, low, high);
   };
-  const std::int64_t begin = clamp(start, by > 0 ? low : high), end = clamp(stop, by > 0 ? high : low);
+  const std::int64_t begin = clamp(start, by > 0 ? low : high),
+                     end = clamp(stop, by > 0 ? high : low);
   std::vector<std::size_t> positions;
   for (std::int64_t i = begin; by > 0 ? i < end : i > end;) {
     positions.push_back(static_cast<std::size_t>(i));
@@ -76,23 +75,26 @@ std::vector<std::size_t> slice_positions(Runtime& runtime,
 
 List* iterate(Runtime& runtime, const Value& value) {
   if (List* list = as<List>(value)) {
+    runtime.charge_items(list->items.size());
     if (list->kind != List::Kind::generator) return list;
     return runtime.list(std::exchange(list->items, {}));
   }
   if (const Text* text = as_text(value)) return runtime.list(characters(runtime, *text));
   if (const Dict* dict = as<Dict>(value)) {
     std::vector<Value> keys;
+    runtime.charge_items(dict->entries.size());
     for (const auto& [key, item] : dict->entries) keys.push_back(key);
     return runtime.list(std::move(keys), List::Kind::keys);
   }
-  if (!is_undefined(value)) runtime.fail(fmt::format("'{}' object is not iterable", type_name(value)));
+  if (!is_undefined(value))
+    runtime.fail(fmt::format("'{}' object is not iterable", type_name(value)));
   return runtime.list({});
 }
 
 std::int64_t length(Runtime& runtime, const Value& value) {
   if (is_undefined(value)) return 0;
   if (const Text* text = as_text(value)) {
-    runtime.charge(text->size());
+    runtime.charge_chars(text->size());
     return count_chars(text->view());
   }
   if (const List* list = as<List>(value); list != nullptr && list->kind != List::Kind::generator)
@@ -105,18 +107,20 @@ std::int64_t length(Runtime& runtime, const Value& value) {
 Value get_item(Runtime& runtime, const Value& object, const Value& key) {
   require_defined(runtime, object);
   if (const Dict* dict = as<Dict>(object)) {
-    const auto hashed = dict_key(key);
+    const auto hashed = dict_key(runtime, key);
     if (const Value* value = hashed ? dict->find(*hashed) : nullptr) return *value;
   } else if (const auto at = as_integer(key)) {
     if (const auto item = item_at(runtime, object, *at)) return *item;
   }
   if (const Text* name = as_text(key)) {
+    runtime.charge(name->size());
     if (const auto member = find_member(runtime, object, name->view())) return *member;
     return missing(runtime, object, name->view());
   }
   Text shown;
   print_repr(runtime, shown, key);
-  return runtime.undefined(fmt::format("{} object has no element {}", type_name(object), printable(shown.view(), 80)));
+  return runtime.undefined(
+      fmt::format("{} object has no element {}", type_name(object), printable(shown.view(), 80)));
 }
 
 Value get_attribute(Runtime& runtime, const Value& object, std::string_view name) {
@@ -128,7 +132,11 @@ Value get_attribute(Runtime& runtime, const Value& object, std::string_view name
   return missing(runtime, object, name);
 }
 
-Value get_slice(Runtime& runtime, const Value& object, const Value& start, const Value& stop, const Value& step) {
+Value get_slice(Runtime& runtime,
+                const Value& object,
+                const Value& start,
+                const Value& stop,
+                const Value& step) {
   require_defined(runtime, object);
   if (const List* list = as<List>(object); list != nullptr && list->indexable()) {
     std::vector<Value> items;
@@ -139,7 +147,7 @@ Value get_slice(Runtime& runtime, const Value& object, const Value& start, const
   }
   const Text* text = as_text(object);
   if (text == nullptr) runtime.fail(fmt::format("'{}' object cannot be sliced", type_name(object)));
-  runtime.charge(text->size());
+  runtime.charge_chars(text->size());
   const std::vector<std::size_t> offsets = char_offsets(text->view());
   Text out;
   for (const std::size_t i :

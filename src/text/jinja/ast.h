@@ -1,4 +1,5 @@
-// The syntax tree of a template. A Tree owns all of it; nodes refer to each other by plain pointers.
+// The syntax tree of a template. A Tree owns all of it; nodes refer to each other by plain
+// pointers.
 #pragma once
 
 #include <deque>
@@ -164,12 +165,24 @@ struct Continue {};
 
 struct Statement {
   int line = 0;
-  std::variant<Text, Output, If, For, Set, SetBlock, MacroNode, CallBlock, FilterBlock, With, Break, Continue> node;
+  std::variant<Text,
+               Output,
+               If,
+               For,
+               Set,
+               SetBlock,
+               MacroNode,
+               CallBlock,
+               FilterBlock,
+               With,
+               Break,
+               Continue>
+      node;
 };
 
 struct Tree {
-  std::string source;       // names in the nodes are views into it
-  std::deque<Expr> exprs;   // freed one by one: a chain of a million operators is no recursion
+  std::string source;      // names in the nodes are views into it
+  std::deque<Expr> exprs;  // freed one by one: a chain of a million operators is no recursion
   std::deque<Text> texts;
   Body body;
 };

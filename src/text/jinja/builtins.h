@@ -1,5 +1,5 @@
-// The functions a template can call: filters, tests, methods of values, global functions; and how they take
-// their arguments.
+// The functions a template can call: filters, tests, methods of values, global functions; and how
+// they take their arguments.
 #pragma once
 
 #include <cstdint>
@@ -18,8 +18,8 @@ struct Args {
   std::vector<std::pair<std::string_view, Value>> named;
 };
 
-// The arguments of one call by position in `names`. Fails for an unknown name, one given twice, too many, and
-// fewer than `n_required`.
+// The arguments of one call by position in `names`. Fails for an unknown name, one given twice, too
+// many, and fewer than `n_required`.
 class Bound {
  public:
   Bound(Runtime& runtime,
@@ -30,7 +30,7 @@ class Bound {
 
   bool has(std::size_t i) const { return given_[i]; }
   const Value& operator[](std::size_t i) const { return values_[i]; }  // Undefined when not given
-  const Text& text(std::size_t i) const;                               // fails for anything but a string
+  const Text& text(std::size_t i) const;  // fails for anything but a string
   // Null when not given or none.
   const Text* text_or_null(std::size_t i) const;
   std::int64_t integer(std::size_t i, std::int64_t fallback) const;
@@ -56,7 +56,8 @@ FilterFunction find_sequence_filter(std::string_view name);  // filters_sequence
 Value apply_filter(Runtime& runtime, std::string_view name, const Value& input, const Args& args);
 bool apply_test(Runtime& runtime, std::string_view name, const Value& input, const Args& args);
 
-// The method or property `name` of a text, list, dict, namespace or loop; nothing when there is none.
+// The method or property `name` of a text, list, dict, namespace or loop; nothing when there is
+// none.
 std::optional<Value> find_member(Runtime& runtime, const Value& object, std::string_view name);
 std::optional<Value> find_text_method(Runtime& runtime, const Value& text, std::string_view name);
 

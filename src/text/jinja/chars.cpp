@@ -8,7 +8,8 @@
 namespace haikuda::jinja {
 namespace {
 
-// Every step-th character of [first, last] maps to itself plus delta. Ranges ascend and do not overlap.
+// Every step-th character of [first, last] maps to itself plus delta. Ranges ascend and do not
+// overlap.
 struct CaseRange {
   char32_t first, last;
   int step;
@@ -22,12 +23,14 @@ struct CharRange {
   char32_t first, last;
 };
 
+// kUpper, kLower, kLongUpper and kNotPrintable.
 #include "text/jinja/unicode_tables.inc"
 
 template <std::size_t N>
 char32_t map_case(const CaseRange (&ranges)[N], char32_t c) {
-  const auto* range = std::upper_bound(std::begin(ranges), std::end(ranges), c,
-                                       [](char32_t at, const CaseRange& r) { return at < r.first; });
+  const auto* range =
+      std::upper_bound(std::begin(ranges), std::end(ranges), c,
+                       [](char32_t at, const CaseRange& r) { return at < r.first; });
   if (range == std::begin(ranges)) return c;
   --range;
   if (c <= range->last && (c - range->first) % static_cast<char32_t>(range->step) == 0)
@@ -38,12 +41,14 @@ char32_t map_case(const CaseRange (&ranges)[N], char32_t c) {
 }  // namespace
 
 bool is_space(char32_t c) {
-  return (c >= 0x09 && c <= 0x0d) || (c >= 0x1c && c <= 0x20) || c == 0x85 || c == 0xa0 || c == 0x1680 ||
-         (c >= 0x2000 && c <= 0x200a) || c == 0x2028 || c == 0x2029 || c == 0x202f || c == 0x205f || c == 0x3000;
+  return (c >= 0x09 && c <= 0x0d) || (c >= 0x1c && c <= 0x20) || c == 0x85 || c == 0xa0 ||
+         c == 0x1680 || (c >= 0x2000 && c <= 0x200a) || c == 0x2028 || c == 0x2029 || c == 0x202f ||
+         c == 0x205f || c == 0x3000;
 }
 
 bool is_line_end(char32_t c) {
-  return (c >= 0x0a && c <= 0x0d) || (c >= 0x1c && c <= 0x1e) || c == 0x85 || c == 0x2028 || c == 0x2029;
+  return (c >= 0x0a && c <= 0x0d) || (c >= 0x1c && c <= 0x1e) || c == 0x85 || c == 0x2028 ||
+         c == 0x2029;
 }
 
 bool is_printable(char32_t c) {
@@ -53,7 +58,8 @@ bool is_printable(char32_t c) {
 
 bool is_cased(char32_t c) {
   return map_case(kLower, c) != c || map_case(kUpper, c) != c ||
-         std::any_of(std::begin(kLongUpper), std::end(kLongUpper), [c](const LongCase& l) { return l.from == c; });
+         std::any_of(std::begin(kLongUpper), std::end(kLongUpper),
+                     [c](const LongCase& l) { return l.from == c; });
 }
 
 void append_upper(std::string& out, char32_t c) {

@@ -17,7 +17,8 @@ void append_lower(std::string& out, char32_t c);
 // Bytes of white space at the begin and at the end of `text`.
 std::size_t leading_space(std::string_view text);
 std::size_t trailing_space(std::string_view text);
-// Start of the last character of text[0, end), end > 0. A byte outside valid UTF-8 is a character of its own.
+// Start of the last character of text[0, end), end > 0. A byte outside valid UTF-8 is a character
+// of its own.
 std::size_t previous_char(std::string_view text, std::size_t end);
 
 }  // namespace haikuda::jinja

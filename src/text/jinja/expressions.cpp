@@ -16,7 +16,9 @@ Value Interpreter::eval(const Expr& expr) {
 
 Value Interpreter::eval_node(const Name& node) {
   const Value* value = scope_->find(node.name);
-  return value != nullptr ? *value : runtime_.undefined(fmt::format("'{}' is undefined", printable(node.name, 80)));
+  return value != nullptr
+             ? *value
+             : runtime_.undefined(fmt::format("'{}' is undefined", printable(node.name, 80)));
 }
 
 Value Interpreter::eval_node(const SequenceLiteral& node) {
@@ -29,8 +31,9 @@ Value Interpreter::eval_node(const DictLiteral& node) {
   Dict* dict = runtime_.dict();
   for (const auto& [key, value] : node.entries) {
     const Value key_value = eval(*key);
-    const auto hashed = dict_key(key_value);
-    if (!hashed) runtime_.fail(fmt::format("'{}' cannot be the key of a dict", type_name(key_value)));
+    const auto hashed = dict_key(runtime_, key_value);
+    if (!hashed)
+      runtime_.fail(fmt::format("'{}' cannot be the key of a dict", type_name(key_value)));
     dict->set(*hashed, key_value, eval(*value));
   }
   return dict;
@@ -82,7 +85,8 @@ Value Interpreter::eval_node(const Compare& node) {
 Value Interpreter::eval_node(const Conditional& node) {
   if (truth(eval(*node.test))) return eval(*node.yes);
   if (node.no != nullptr) return eval(*node.no);
-  return runtime_.undefined("the inline if-expression evaluated to false and no else section was defined");
+  return runtime_.undefined(
+      "the inline if-expression evaluated to false and no else section was defined");
 }
 
 Value Interpreter::eval_node(const Attribute& node) {
@@ -101,7 +105,9 @@ Value Interpreter::eval_node(const Item& node) {
 }
 
 Value Interpreter::eval_node(const Slice& node) {
-  const auto part = [this](const Expr* expr) { return expr == nullptr ? Value(None{}) : eval(*expr); };
+  const auto part = [this](const Expr* expr) {
+    return expr == nullptr ? Value(None{}) : eval(*expr);
+  };
   const Value object = eval(*node.object);
   const Value start = part(node.start), stop = part(node.stop), step = part(node.step);
   return get_slice(runtime_, object, start, stop, step);
@@ -135,7 +141,8 @@ Value Interpreter::call(const Value& callee, const Args& args) {
   require_defined(runtime_, callee);
   if (const auto* macro = as<const Macro>(callee)) return call_macro(*macro, args);
   const auto* callable = as<const Callable>(callee);
-  if (callable == nullptr) runtime_.fail(fmt::format("'{}' object is not callable", type_name(callee)));
+  if (callable == nullptr)
+    runtime_.fail(fmt::format("'{}' object is not callable", type_name(callee)));
   return callable->function(runtime_, callable->self, args);
 }
 

@@ -36,10 +36,11 @@ std::vector<Value> attribute_path(Runtime& runtime, const Value& attribute) {
   return path;
 }
 
-// jinja2's make_attrgetter: follows the path, `fallback` in place of what is undefined, strings in lower case when
-// case is ignored.
+// jinja2's make_attrgetter: follows the path, `fallback` in place of what is undefined, strings in
+// lower case when case is ignored.
 Getter getter(Runtime& runtime, const Value& attribute, const Value& fallback, bool ignore_case) {
-  return [&runtime, path = attribute_path(runtime, attribute), fallback, ignore_case](const Value& item) {
+  return [&runtime, path = attribute_path(runtime, attribute), fallback,
+          ignore_case](const Value& item) {
     Value value = item;
     for (const Value& key : path) {
       value = get_item(runtime, value, key);
@@ -59,8 +60,10 @@ Value filter_attr(Runtime& runtime, const Value& input, const Args& args) {
   const Bound bound(runtime, "attr", args, {"name"}, 1);
   require_defined(runtime, input);
   const std::string_view name = bound.text(0).view();
+  runtime.charge(name.size());
   const auto member = find_member(runtime, input, name);
-  return member ? *member : runtime.undefined(fmt::format("no attribute '{}'", printable(name, 80)));
+  return member ? *member
+                : runtime.undefined(fmt::format("no attribute '{}'", printable(name, 80)));
 }
 
 // A stable sort by key. A comparison that is not defined fails.
@@ -75,33 +78,40 @@ void sort_by(Runtime& runtime, std::vector<Value>& items, const Getter& key, boo
     runtime.charge();
     return reverse ? less(runtime, b.first, a.first) : less(runtime, a.first, b.first);
   });
-  std::transform(keyed.begin(), keyed.end(), items.begin(), [](const auto& entry) { return entry.second; });
+  std::transform(keyed.begin(), keyed.end(), items.begin(),
+                 [](const auto& entry) { return entry.second; });
 }
 
 Value filter_dictsort(Runtime& runtime, const Value& input, const Args& args) {
   const Bound bound(runtime, "dictsort", args, {"case_sensitive", "by", "reverse"});
   require_defined(runtime, input);
   const Dict* dict = as<Dict>(input);
-  if (dict == nullptr) runtime.fail(fmt::format("dictsort() needs a dict, not '{}'", type_name(input)));
+  if (dict == nullptr)
+    runtime.fail(fmt::format("dictsort() needs a dict, not '{}'", type_name(input)));
   const std::string_view by = bound.has(1) ? bound.text(1).view() : "key";
   if (by != "key" && by != "value") runtime.fail("dictsort() sorts by \"key\" or \"value\"");
   std::vector<Value> items;
-  for (const auto& [key, value] : dict->entries) items.push_back(runtime.list({key, value}, List::Kind::tuple));
+  runtime.charge_items(dict->entries.size());
+  for (const auto& [key, value] : dict->entries)
+    items.push_back(runtime.list({key, value}, List::Kind::tuple));
   const Value part = std::int64_t{by == "key" ? 0 : 1};
-  sort_by(runtime, items, getter(runtime, part, None{}, !bound.flag(0, false)), bound.flag(2, false));
+  sort_by(runtime, items, getter(runtime, part, None{}, !bound.flag(0, false)),
+          bound.flag(2, false));
   return runtime.list(std::move(items));
 }
 
 Value filter_first(Runtime& runtime, const Value& input, const Args& args) {
   const Bound bound(runtime, "first", args, {});
-  if (List* list = as<List>(input); list != nullptr && list->kind == List::Kind::generator && !list->items.empty()) {
+  if (List* list = as<List>(input);
+      list != nullptr && list->kind == List::Kind::generator && !list->items.empty()) {
     runtime.charge(list->items.size() * sizeof(Value));
     const Value first = list->items.front();  // the generator goes on after it
     list->items.erase(list->items.begin());
     return first;
   }
   const List* items = iterate(runtime, input);
-  return items->items.empty() ? runtime.undefined("No first item, sequence was empty.") : items->items.front();
+  return items->items.empty() ? runtime.undefined("No first item, sequence was empty.")
+                              : items->items.front();
 }
 
 Value filter_last(Runtime& runtime, const Value& input, const Args& args) {
@@ -109,16 +119,20 @@ Value filter_last(Runtime& runtime, const Value& input, const Args& args) {
   if (const List* list = as<List>(input); list != nullptr && list->kind == List::Kind::generator)
     runtime.fail("'generator' object is not reversible; pass it through 'list'");
   const List* items = iterate(runtime, input);
-  return items->items.empty() ? runtime.undefined("No last item, sequence was empty.") : items->items.back();
+  return items->items.empty() ? runtime.undefined("No last item, sequence was empty.")
+                              : items->items.back();
 }
 
 Value filter_items(Runtime& runtime, const Value& input, const Args& args) {
   const Bound bound(runtime, "items", args, {});
   if (is_undefined(input)) return generator(runtime, {});
   const Dict* dict = as<Dict>(input);
-  if (dict == nullptr) runtime.fail(fmt::format("items() needs a dict, not '{}'", type_name(input)));
+  if (dict == nullptr)
+    runtime.fail(fmt::format("items() needs a dict, not '{}'", type_name(input)));
   std::vector<Value> items;
-  for (const auto& [key, value] : dict->entries) items.push_back(runtime.list({key, value}, List::Kind::tuple));
+  runtime.charge_items(dict->entries.size());
+  for (const auto& [key, value] : dict->entries)
+    items.push_back(runtime.list({key, value}, List::Kind::tuple));
   return generator(runtime, std::move(items));
 }
 
@@ -163,14 +177,16 @@ Value filter_map(Runtime& runtime, const Value& input, const Args& args) {
   return generator(runtime, std::move(results));
 }
 
-Value extreme(Runtime& runtime, std::string_view name, const Value& input, const Args& args, bool want_max) {
+Value extreme(
+    Runtime& runtime, std::string_view name, const Value& input, const Args& args, bool want_max) {
   const Bound bound(runtime, name, args, {"case_sensitive", "attribute"});
   const Getter key = getter(runtime, bound[1], None{}, !bound.flag(0, false));
   const List* items = iterate(runtime, input);
   if (items->items.empty()) return runtime.undefined("No aggregated item, sequence was empty.");
   Value best = items->items.front();
   for (const Value& item : items->items) {
-    if (want_max ? less(runtime, key(best), key(item)) : less(runtime, key(item), key(best))) best = item;
+    if (want_max ? less(runtime, key(best), key(item)) : less(runtime, key(item), key(best)))
+      best = item;
   }
   return best;
 }
@@ -187,18 +203,22 @@ template <bool kWanted, bool kByAttribute>
 Value filter_select(Runtime& runtime, const Value& input, const Args& args) {
   if (!truth(input)) return generator(runtime, {});
   const std::size_t used = kByAttribute ? 1 : 0;
-  if (args.positional.size() < used) runtime.fail("selectattr() and rejectattr() need the name of an attribute");
-  const Getter get = getter(runtime, kByAttribute ? args.positional[0] : Value(None{}), None{}, false);
+  if (args.positional.size() < used)
+    runtime.fail("selectattr() and rejectattr() need the name of an attribute");
+  const Getter get =
+      getter(runtime, kByAttribute ? args.positional[0] : Value(None{}), None{}, false);
   const Text* test = args.positional.size() > used ? as_text(args.positional[used]) : nullptr;
   Args rest{{}, args.named};
   if (args.positional.size() > used) {
     if (test == nullptr) runtime.fail("select() and reject() need the name of a test");
-    rest.positional.assign(args.positional.begin() + static_cast<std::ptrdiff_t>(used) + 1, args.positional.end());
+    rest.positional.assign(args.positional.begin() + static_cast<std::ptrdiff_t>(used) + 1,
+                           args.positional.end());
   }
   std::vector<Value> kept;
   for (const Value& item : iterate(runtime, input)->items) {
     const Value value = get(item);
-    const bool passes = test == nullptr ? truth(value) : apply_test(runtime, test->view(), value, rest);
+    const bool passes =
+        test == nullptr ? truth(value) : apply_test(runtime, test->view(), value, rest);
     if (passes == kWanted) kept.push_back(item);
   }
   return generator(runtime, std::move(kept));
@@ -241,7 +261,8 @@ Value filter_sum(Runtime& runtime, const Value& input, const Args& args) {
   const Getter get = getter(runtime, bound[0], None{}, false);
   Value total = bound.has(1) ? bound[1] : Value(std::int64_t{0});
   if (as_text(total) != nullptr) runtime.fail("sum() cannot add strings; use 'join'");
-  for (const Value& item : iterate(runtime, input)->items) total = binary(runtime, BinaryOp::add, total, get(item));
+  for (const Value& item : iterate(runtime, input)->items)
+    total = binary(runtime, BinaryOp::add, total, get(item));
   return total;
 }
 
@@ -251,9 +272,9 @@ Value filter_unique(Runtime& runtime, const Value& input, const Args& args) {
   std::vector<Value> kept;
   std::unordered_set<std::string> seen;
   for (const Value& item : iterate(runtime, input)->items) {
-    const auto key = is_undefined(get(item)) ? std::optional<std::string>("u") : dict_key(get(item));
+    const auto key =
+        is_undefined(get(item)) ? std::optional<std::string>("u") : dict_key(runtime, get(item));
     if (!key) runtime.fail(fmt::format("unique() needs hashable items, not '{}'", type_name(item)));
-    runtime.charge(key->size());
     if (seen.insert(*key).second) kept.push_back(item);
   }
   return generator(runtime, std::move(kept));

@@ -40,7 +40,8 @@ Value filter_escape(Runtime& runtime, const Value& input, const Args& args) {
       {"&", "&amp;"}, {"<", "&lt;"}, {">", "&gt;"}, {"'", "&#39;"}, {"\"", "&#34;"}};
   const Bound bound(runtime, "escape", args, {});
   Text out = to_text(runtime, input);
-  for (const auto& [from, to] : kEscapes) out = replace(runtime, out, Text(from, false), Text(to, false), -1);
+  for (const auto& [from, to] : kEscapes)
+    out = replace(runtime, out, Text(from, false), Text(to, false), -1);
   return runtime.text(std::move(out));
 }
 
@@ -64,12 +65,15 @@ std::optional<std::int64_t> parse_integer(Runtime& runtime, std::string_view tex
   if (!prefix.empty() && text.starts_with(prefix)) text.remove_prefix(2);
   std::int64_t value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value, base);
-  if (error == std::errc::result_out_of_range) runtime.fail("an integer of more than 64 bits is not supported");
-  return error == std::errc() && end == text.data() + text.size() ? std::optional(value) : std::nullopt;
+  if (error == std::errc::result_out_of_range)
+    runtime.fail("an integer of more than 64 bits is not supported");
+  return error == std::errc() && end == text.data() + text.size() ? std::optional(value)
+                                                                  : std::nullopt;
 }
 
 std::int64_t truncate_real(Runtime& runtime, double value) {
-  if (!(std::abs(value) < 9.2e18)) runtime.fail(fmt::format("{} cannot be made an integer", real_repr(value)));
+  if (!(std::abs(value) < 9.2e18))
+    runtime.fail(fmt::format("{} cannot be made an integer", real_repr(value)));
   return static_cast<std::int64_t>(value);
 }
 
@@ -82,9 +86,11 @@ Value filter_int(Runtime& runtime, const Value& input, const Args& args) {
     return std::isnan(*real) ? fallback : Value(truncate_real(runtime, *real));
   const Text* text = as_text(input);
   if (text == nullptr) return fallback;
+  runtime.charge_chars(text->size());
   const std::int64_t base = bound.integer(1, 10);
   if (base < 2 || base > 36) runtime.fail(fmt::format("int() with base {} is not supported", base));
-  if (const auto integer = parse_integer(runtime, text->view(), static_cast<int>(base))) return *integer;
+  if (const auto integer = parse_integer(runtime, text->view(), static_cast<int>(base)))
+    return *integer;
   const auto real = parse_real(text->view());
   return real && !std::isnan(*real) ? Value(truncate_real(runtime, *real)) : fallback;
 }
@@ -94,17 +100,22 @@ Value filter_float(Runtime& runtime, const Value& input, const Args& args) {
   require_defined(runtime, input);
   const Value fallback = bound.has(0) ? bound[0] : Value(0.0);
   if (const auto number = as_number(input)) return *number;
-  const auto real = as_text(input) == nullptr ? std::nullopt : parse_real(as_text(input)->view());
+  const Text* text = as_text(input);
+  if (text == nullptr) return fallback;
+  runtime.charge_chars(text->size());
+  const auto real = parse_real(text->view());
   return real ? Value(*real) : fallback;
 }
 
 Value filter_format(Runtime& runtime, const Value& input, const Args& args) {
   const Text format = to_text(runtime, input);
   if (args.named.empty())
-    return runtime.text(format_percent(runtime, format, runtime.list(args.positional, List::Kind::tuple)));
+    return runtime.text(
+        format_percent(runtime, format, runtime.list(args.positional, List::Kind::tuple)));
   if (!args.positional.empty()) runtime.fail("format() takes either positional or named arguments");
   Dict* values = runtime.dict();
-  for (const auto& [name, value] : args.named) values->set(dict_key(name), runtime.text(name), value);
+  for (const auto& [name, value] : args.named)
+    values->set(dict_key(name), runtime.text(name), value);
   return runtime.text(format_percent(runtime, format, values));
 }
 
@@ -112,23 +123,26 @@ Value filter_indent(Runtime& runtime, const Value& input, const Args& args) {
   const Bound bound(runtime, "indent", args, {"width", "first", "blank"});
   require_defined(runtime, input);
   const Text* text = as_text(input);
-  if (text == nullptr) runtime.fail(fmt::format("indent() needs a string, not '{}'", type_name(input)));
+  if (text == nullptr)
+    runtime.fail(fmt::format("indent() needs a string, not '{}'", type_name(input)));
   const Text* width = bound.has(0) ? as_text(bound[0]) : nullptr;
-  const Text by = width != nullptr ? *width : repeat(runtime, Text(" ", false), bound.integer(0, 4));
+  const Text by =
+      width != nullptr ? *width : repeat(runtime, Text(" ", false), bound.integer(0, 4));
   return runtime.text(indent(runtime, *text, by, bound.flag(1, false), bound.flag(2, false)));
 }
 
 Value filter_replace(Runtime& runtime, const Value& input, const Args& args) {
   const Bound bound(runtime, "replace", args, {"old", "new", "count"}, 2);
   const std::int64_t limit = bound.has(2) && !is_none(bound[2]) ? bound.integer(2, -1) : -1;
-  return runtime.text(replace(runtime, to_text(runtime, input), to_text(runtime, bound[0]), to_text(runtime, bound[1]),
-                              limit < 0 ? -1 : limit));
+  return runtime.text(replace(runtime, to_text(runtime, input), to_text(runtime, bound[0]),
+                              to_text(runtime, bound[1]), limit < 0 ? -1 : limit));
 }
 
 Value filter_round(Runtime& runtime, const Value& input, const Args& args) {
   const Bound bound(runtime, "round", args, {"precision", "method"});
   const std::int64_t precision = bound.integer(0, 0);
-  if (precision < 0 || precision > 300) runtime.fail(fmt::format("round({}) is not supported", precision));
+  if (precision < 0 || precision > 300)
+    runtime.fail(fmt::format("round({}) is not supported", precision));
   require_defined(runtime, input);
   const auto number = as_number(input);
   if (!number) runtime.fail(fmt::format("round() needs a number, not '{}'", type_name(input)));
@@ -138,7 +152,8 @@ Value filter_round(Runtime& runtime, const Value& input, const Args& args) {
     if (!std::isfinite(*number)) return *number;
     return *parse_real(fmt::format("{:.{}f}", *number, precision));
   }
-  if (method != "ceil" && method != "floor") runtime.fail("round() takes the method common, ceil or floor");
+  if (method != "ceil" && method != "floor")
+    runtime.fail("round() takes the method common, ceil or floor");
   const double scale = std::pow(10.0, static_cast<double>(precision));
   return (method == "ceil" ? std::ceil(*number * scale) : std::floor(*number * scale)) / scale;
 }
@@ -156,14 +171,15 @@ JsonStyle json_style(Runtime& runtime, const Bound& bound) {
     const Text* indent = as_text(bound[1]);
     const std::int64_t width = indent == nullptr ? bound.integer(1, 0) : 0;
     if (width > 1000) runtime.fail("tojson() with an indent over 1000 is not supported");
-    style.indent = indent != nullptr ? std::string(indent->view())
-                                     : std::string(width > 0 ? static_cast<std::size_t>(width) : 0, ' ');
+    style.indent = indent != nullptr
+                       ? std::string(indent->view())
+                       : std::string(width > 0 ? static_cast<std::size_t>(width) : 0, ' ');
     style.item_separator = ",";
   }
   if (bound.has(2) && !is_none(bound[2])) {
     const List* separators = as<List>(bound[2]);
-    if (separators == nullptr || separators->items.size() != 2 || as_text(separators->items[0]) == nullptr ||
-        as_text(separators->items[1]) == nullptr)
+    if (separators == nullptr || separators->items.size() != 2 ||
+        as_text(separators->items[0]) == nullptr || as_text(separators->items[1]) == nullptr)
       runtime.fail("tojson() needs two strings as separators");
     style.item_separator = as_text(separators->items[0])->view();
     style.key_separator = as_text(separators->items[1])->view();

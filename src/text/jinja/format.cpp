@@ -24,19 +24,23 @@ struct Spec {
 
 constexpr int kMaxWidth = 1000;
 
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
+bool is_digit(char c) {
+  return c >= '0' && c <= '9';
+}
 
 // Reads the digits at the start of `text` and leaves what follows them.
 int take_number(Runtime& runtime, std::string_view& text) {
   int value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || value > kMaxWidth) runtime.fail("such a width in a format is not supported");
+  if (error != std::errc() || value > kMaxWidth)
+    runtime.fail("such a width in a format is not supported");
   text.remove_prefix(static_cast<std::size_t>(end - text.data()));
   return value;
 }
 
 Spec take_spec(Runtime& runtime, std::string_view& text) {
   Spec spec;
+  runtime.charge();
   spec.zeros = text.starts_with('0');
   if (!text.empty() && is_digit(text[0])) spec.width = take_number(runtime, text);
   if (text.size() > 1 && text[0] == '.' && is_digit(text[1])) {
@@ -47,16 +51,20 @@ Spec take_spec(Runtime& runtime, std::string_view& text) {
   spec.type = text[0];
   text.remove_prefix(1);
   if (std::string_view("srdif").find(spec.type) == std::string_view::npos)
-    runtime.fail(fmt::format("format '{}' is not supported", printable(std::string_view(&spec.type, 1))));
+    runtime.fail(
+        fmt::format("format '{}' is not supported", printable(std::string_view(&spec.type, 1))));
   return spec;
 }
 
 std::string number_text(Runtime& runtime, const Spec& spec, const Value& value) {
   require_defined(runtime, value);
   const auto number = as_number(value);
-  if (!number) runtime.fail(fmt::format("format '{}' needs a number, not '{}'", spec.type, type_name(value)));
-  if (spec.type == 'f') return fmt::format("{:.{}f}", *number, spec.precision < 0 ? 6 : spec.precision);
-  if (spec.precision >= 0 || !(std::abs(*number) < 9e18)) runtime.fail("such a format of a number is not supported");
+  if (!number)
+    runtime.fail(fmt::format("format '{}' needs a number, not '{}'", spec.type, type_name(value)));
+  if (spec.type == 'f')
+    return fmt::format("{:.{}f}", *number, spec.precision < 0 ? 6 : spec.precision);
+  if (spec.precision >= 0 || !(std::abs(*number) < 9e18))
+    runtime.fail("such a format of a number is not supported");
   return std::to_string(as_integer(value).value_or(static_cast<std::int64_t>(*number)));
 }
 
@@ -72,7 +80,8 @@ Text convert(Runtime& runtime, const Spec& spec, const Value& value, bool text_t
   if (spec.type == 'd' || spec.type == 'i' || spec.type == 'f') {
     std::string digits = number_text(runtime, spec, value);
     const auto width = static_cast<std::size_t>(spec.width);
-    if (spec.zeros && digits.size() < width) digits.insert(digits[0] == '-' ? 1 : 0, width - digits.size(), '0');
+    if (spec.zeros && digits.size() < width)
+      digits.insert(digits[0] == '-' ? 1 : 0, width - digits.size(), '0');
     return padded(runtime, spec, Text(digits, false), true);
   }
   Text text;
@@ -83,7 +92,8 @@ Text convert(Runtime& runtime, const Spec& spec, const Value& value, bool text_t
   }
   if (spec.precision >= 0) {
     const std::vector<std::size_t> offsets = char_offsets(text.view());
-    text = text.slice(0, offsets[std::min(offsets.size() - 1, static_cast<std::size_t>(spec.precision))]);
+    text = text.slice(
+        0, offsets[std::min(offsets.size() - 1, static_cast<std::size_t>(spec.precision))]);
   }
   return padded(runtime, spec, std::move(text), text_to_right);
 }
@@ -91,9 +101,12 @@ Text convert(Runtime& runtime, const Spec& spec, const Value& value, bool text_t
 // The values that % takes: those of a tuple one by one, or one alone, or those of a dict by name.
 class PercentValues {
  public:
-  PercentValues(Runtime& runtime, const Value& value) : runtime_(runtime), mapping_(as<Dict>(value)) {
+  PercentValues(Runtime& runtime, const Value& value)
+      : runtime_(runtime), mapping_(as<Dict>(value)) {
     const List* list = as<List>(value);
-    values_ = list != nullptr && list->kind == List::Kind::tuple ? list->items : std::vector<Value>{value};
+    runtime.charge_items(list == nullptr ? 1 : list->items.size());
+    values_ = list != nullptr && list->kind == List::Kind::tuple ? list->items
+                                                                 : std::vector<Value>{value};
   }
   Value next() {
     if (used_ == values_.size()) runtime_.fail("not enough arguments for the format string");
@@ -101,12 +114,15 @@ class PercentValues {
   }
   Value named(std::string_view name) const {
     const Value* value = mapping_ == nullptr ? nullptr : mapping_->find(dict_key(name));
-    if (value == nullptr) runtime_.fail(fmt::format("no value for '%({})' in a format", printable(name, 40)));
+    if (value == nullptr)
+      runtime_.fail(fmt::format("no value for '%({})' in a format", printable(name, 40)));
     return *value;
   }
   void finish() const {
-    const bool may_be_left = mapping_ != nullptr || (values_.size() == 1 && as<List>(values_[0]) != nullptr);
-    if (used_ < values_.size() && !may_be_left) runtime_.fail("not all arguments converted in a format");
+    const bool may_be_left =
+        mapping_ != nullptr || (values_.size() == 1 && as<List>(values_[0]) != nullptr);
+    if (used_ < values_.size() && !may_be_left)
+      runtime_.fail("not all arguments converted in a format");
   }
 
  private:
@@ -117,7 +133,10 @@ class PercentValues {
 };
 
 // The value of the field {}, {0} or {name}; `automatic` counts the fields without name.
-Value field_value(Runtime& runtime, std::string_view name, const Args& args, std::size_t& automatic) {
+Value field_value(Runtime& runtime,
+                  std::string_view name,
+                  const Args& args,
+                  std::size_t& automatic) {
   for (const auto& [key, value] : args.named) {
     if (key == name) return value;
   }
@@ -133,15 +152,21 @@ Value field_value(Runtime& runtime, std::string_view name, const Args& args, std
   return args.positional[at];
 }
 
-Text format_field(Runtime& runtime, std::string_view field, const Args& args, std::size_t& automatic) {
+Text format_field(Runtime& runtime,
+                  std::string_view field,
+                  const Args& args,
+                  std::size_t& automatic) {
+  runtime.charge();
   const std::size_t colon = std::min(field.find(':'), field.size());
   const Value value = field_value(runtime, field.substr(0, colon), args, automatic);
   if (colon == field.size()) return to_text(runtime, value);
   std::string_view rest = field.substr(colon + 1);
   Spec spec = take_spec(runtime, rest);
-  if (!rest.empty() || spec.type == 'r' || spec.type == 'i') runtime.fail("such a format field is not supported");
+  if (!rest.empty() || spec.type == 'r' || spec.type == 'i')
+    runtime.fail("such a format field is not supported");
   const bool is_integer = std::holds_alternative<std::int64_t>(value);
-  if (spec.type == 0 && as_number(value) && !is_integer) runtime.fail("such a format of a number is not supported");
+  if (spec.type == 0 && as_number(value) && !is_integer)
+    runtime.fail("such a format of a number is not supported");
   if (spec.type == 0) spec.type = is_integer ? 'd' : 's';
   return convert(runtime, spec, value, false);
 }
@@ -172,7 +197,8 @@ Text format_percent(Runtime& runtime, const Text& format, const Value& value) {
     }
     const Spec spec = take_spec(runtime, rest);
     if (spec.type == 0) runtime.fail("an incomplete format string");
-    runtime.append(out, convert(runtime, spec, is_named ? values.named(name) : values.next(), true));
+    runtime.append(out,
+                   convert(runtime, spec, is_named ? values.named(name) : values.next(), true));
   }
   values.finish();
   return out;
@@ -192,8 +218,10 @@ Text format_braces(Runtime& runtime, const Text& format, const Args& args) {
       continue;
     }
     const std::size_t close = view.find('}', brace + 1);
-    if (view[brace] == '}' || close == std::string_view::npos) runtime.fail("a single brace in a format string");
-    runtime.append(out, format_field(runtime, view.substr(brace + 1, close - brace - 1), args, automatic));
+    if (view[brace] == '}' || close == std::string_view::npos)
+      runtime.fail("a single brace in a format string");
+    runtime.append(
+        out, format_field(runtime, view.substr(brace + 1, close - brace - 1), args, automatic));
     at = close + 1;
   }
   return out;

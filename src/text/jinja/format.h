@@ -1,5 +1,5 @@
-// Python's two string formatters, for the conversions that templates use: [0][width][.precision] and one of
-// s, r, d, i, f (after a colon in braces). Anything else is an Error.
+// Python's two string formatters, for the conversions that templates use: [0][width][.precision]
+// and one of s, r, d, i, f (after a colon in braces). Anything else is an Error.
 #pragma once
 
 #include "text/jinja/runtime.h"

@@ -100,7 +100,8 @@ Interpreter::Flow Interpreter::run_node(const SetBlock& node) {
   Text text;
   const Flow flow = capture(node.body, text);
   if (flow != Flow::next) return flow;
-  const Value value = node.filter == nullptr ? runtime_.text(std::move(text)) : eval_filter(*node.filter, std::move(text));
+  const Value value = node.filter == nullptr ? runtime_.text(std::move(text))
+                                             : eval_filter(*node.filter, std::move(text));
   assign(node.target, value, *scope_);
   return Flow::next;
 }
@@ -143,8 +144,10 @@ void Interpreter::assign(const Target& target, const Value& value, Scope& scope)
   if (!target.parts.empty()) {
     const List* items = iterate(runtime_, value);
     if (items->items.size() != target.parts.size())
-      runtime_.fail(fmt::format("{} values cannot be assigned to {} names", items->items.size(), target.parts.size()));
-    for (std::size_t i = 0; i < target.parts.size(); ++i) assign(target.parts[i], items->items[i], scope);
+      runtime_.fail(fmt::format("{} values cannot be assigned to {} names", items->items.size(),
+                                target.parts.size()));
+    for (std::size_t i = 0; i < target.parts.size(); ++i)
+      assign(target.parts[i], items->items[i], scope);
   } else if (!target.attribute.empty()) {
     const Value* object = scope.find(target.name);
     Namespace* name_space = object == nullptr ? nullptr : as<Namespace>(*object);
@@ -157,7 +160,8 @@ void Interpreter::assign(const Target& target, const Value& value, Scope& scope)
 
 Value Interpreter::call_macro(const Macro& macro, const Args& args) {
   const Swapped calls(macro_depth_, macro_depth_ + 1);
-  if (macro_depth_ > kMaxNesting) runtime_.fail(fmt::format("macro '{}' calls itself too deeply", macro.node->name));
+  if (macro_depth_ > kMaxNesting)
+    runtime_.fail(fmt::format("macro '{}' calls itself too deeply", macro.node->name));
   const int line = runtime_.line;
   const Swapped scope(scope_, runtime_.scope(macro.scope));
   bind_parameters(*macro.node, args);
@@ -168,12 +172,13 @@ Value Interpreter::call_macro(const Macro& macro, const Args& args) {
   return runtime_.text(std::move(text));
 }
 
-// Positional arguments, then named ones, then defaults; what is left over goes to varargs and kwargs when the macro
-// uses them.
+// Positional arguments, then named ones, then defaults; what is left over goes to varargs and
+// kwargs when the macro uses them.
 void Interpreter::bind_parameters(const MacroNode& node, const Args& args) {
   auto named = args.named;
   const auto take = [&](std::string_view name) -> std::optional<Value> {
-    const auto found = std::find_if(named.begin(), named.end(), [&](const auto& entry) { return entry.first == name; });
+    const auto found = std::find_if(named.begin(), named.end(),
+                                    [&](const auto& entry) { return entry.first == name; });
     if (found == named.end()) return std::nullopt;
     const Value value = found->second;
     named.erase(found);
@@ -183,8 +188,9 @@ void Interpreter::bind_parameters(const MacroNode& node, const Args& args) {
     const auto& [name, fallback] = node.parameters[i];
     std::optional<Value> value = i < args.positional.size() ? args.positional[i] : take(name);
     if (!value)
-      value = fallback != nullptr ? eval(*fallback)
-                                  : runtime_.undefined(fmt::format("parameter '{}' was not provided", name));
+      value = fallback != nullptr
+                  ? eval(*fallback)
+                  : runtime_.undefined(fmt::format("parameter '{}' was not provided", name));
     scope_->names[name] = *value;
   }
   if (node.uses_caller && !scope_->names.contains("caller")) {
@@ -193,10 +199,12 @@ void Interpreter::bind_parameters(const MacroNode& node, const Args& args) {
   }
   const std::size_t n = std::min(args.positional.size(), node.parameters.size());
   if (node.uses_varargs) {
-    std::vector<Value> rest(args.positional.begin() + static_cast<std::ptrdiff_t>(n), args.positional.end());
+    std::vector<Value> rest(args.positional.begin() + static_cast<std::ptrdiff_t>(n),
+                            args.positional.end());
     scope_->names["varargs"] = runtime_.list(std::move(rest), List::Kind::tuple);
   } else if (n < args.positional.size()) {
-    runtime_.fail(fmt::format("macro '{}' takes at most {} arguments", node.name, node.parameters.size()));
+    runtime_.fail(
+        fmt::format("macro '{}' takes at most {} arguments", node.name, node.parameters.size()));
   }
   if (node.uses_kwargs) {
     Dict* kwargs = runtime_.dict();

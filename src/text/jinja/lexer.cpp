@@ -15,12 +15,16 @@ namespace haikuda::jinja {
 namespace {
 
 // Longest first.
-constexpr std::array<std::string_view, 26> kSymbols = {"//", "**", "==", "!=", ">=", "<=", "+", "-", "/",
-                                                       "*",  "%",  "~",  "[",  "]",  "(",  ")", "{", "}",
-                                                       ">",  "<",  "=",  ".",  ":",  "|",  ",", ";"};
+constexpr std::array<std::string_view, 26> kSymbols = {
+    "//", "**", "==", "!=", ">=", "<=", "+", "-", "/", "*", "%", "~", "[",
+    "]",  "(",  ")",  "{",  "}",  ">",  "<", "=", ".", ":", "|", ",", ";"};
 
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
-bool is_name_start(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; }
+bool is_digit(char c) {
+  return c >= '0' && c <= '9';
+}
+bool is_name_start(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
+}
 
 class Lexer {
  public:
@@ -34,7 +38,8 @@ class Lexer {
 
  private:
   [[noreturn]] void fail(std::size_t at, std::string_view problem) const {
-    const auto lines = std::count(source_.begin(), source_.begin() + static_cast<std::ptrdiff_t>(at), '\n');
+    const auto lines =
+        std::count(source_.begin(), source_.begin() + static_cast<std::ptrdiff_t>(at), '\n');
     fail_at(name_, static_cast<int>(lines) + 1, problem);
   }
   bool at(std::string_view text) const { return source_.substr(position_).starts_with(text); }
@@ -69,8 +74,8 @@ class Lexer {
   std::vector<Token> tokens_;
   std::size_t position_ = 0, counted_ = 0;
   int line_ = 1;
-  bool line_starting_ = true;   // what was read before ended with a line end
-  std::string open_brackets_;   // the closing ones that are due, innermost last
+  bool line_starting_ = true;  // what was read before ended with a line end
+  std::string open_brackets_;  // the closing ones that are due, innermost last
 };
 
 // The sign after an opening or before a closing delimiter: '-', '+' or 0.
@@ -109,15 +114,17 @@ void Lexer::add_data(std::size_t begin, std::size_t end, char sign, bool is_outp
   std::string_view text = source_.substr(begin, end - begin);
   if (sign == '-') {
     text.remove_suffix(trailing_space(text));
-  } else if (sign != '+' && !is_output) {  // lstrip_blocks
+  } else if (sign != '+' && !is_output) {                 // lstrip_blocks
     const std::size_t line_begin = text.rfind('\n') + 1;  // npos + 1 is 0
-    if ((line_begin > 0 || line_starting_) && leading_space(text.substr(line_begin)) == text.size() - line_begin)
+    if ((line_begin > 0 || line_starting_) &&
+        leading_space(text.substr(line_begin)) == text.size() - line_begin)
       text = text.substr(0, line_begin);
   }
   if (!text.empty()) add(TokenKind::data, begin, begin + text.size());
 }
 
-// After the closing delimiter of a block or comment: `-` strips what follows, trim_blocks one line end.
+// After the closing delimiter of a block or comment: `-` strips what follows, trim_blocks one line
+// end.
 void Lexer::finish_tag(bool trim_newline) {
   if (trim_newline && peek() == '\n') ++position_;
   line_starting_ = source_[position_ - 1] == '\n';
@@ -200,6 +207,7 @@ void Lexer::read_token() {
   } else if (is_name_start(c)) {
     const std::size_t begin = position_;
     while (is_name_start(peek()) || is_digit(peek())) ++position_;
+    if (position_ - begin > kMaxNameBytes) fail(begin, "a name of more than 256 characters");
     add(TokenKind::name, begin, position_);
   } else if (c == '"' || c == '\'') {
     read_string(c);
@@ -212,12 +220,14 @@ void Lexer::read_number() {
   const std::size_t begin = position_;
   const auto digits = [&](std::size_t from) {  // end of \d+(_\d+)* there, or `from`
     std::size_t i = from;
-    while (i < source_.size() && (is_digit(source_[i]) || (source_[i] == '_' && i > from &&
-                                                           i + 1 < source_.size() && is_digit(source_[i + 1]))))
+    while (i < source_.size() &&
+           (is_digit(source_[i]) ||
+            (source_[i] == '_' && i > from && i + 1 < source_.size() && is_digit(source_[i + 1]))))
       ++i;
     return i;
   };
-  if (peek() == '0' && std::string_view("xXoObB").find(peek(1)) != std::string_view::npos && peek(1) != '\0')
+  if (peek() == '0' && std::string_view("xXoObB").find(peek(1)) != std::string_view::npos &&
+      peek(1) != '\0')
     fail(begin, "hexadecimal, octal and binary numbers are not supported");
   std::size_t end = digits(begin);
   bool real = false;
@@ -227,7 +237,8 @@ void Lexer::read_number() {
     end = digits(end + 1);
   }
   if (!after_dot && end < source_.size() && (source_[end] == 'e' || source_[end] == 'E')) {
-    const std::size_t sign = end + 1 < source_.size() && (source_[end + 1] == '+' || source_[end + 1] == '-') ? 1 : 0;
+    const std::size_t sign =
+        end + 1 < source_.size() && (source_[end + 1] == '+' || source_[end + 1] == '-') ? 1 : 0;
     const std::size_t exponent = end + 1 + sign;
     if (digits(exponent) > exponent) {
       real = true;
@@ -248,9 +259,11 @@ void Lexer::read_string(char quote) {
 }
 
 void Lexer::read_symbol() {
-  const auto symbol = std::find_if(kSymbols.begin(), kSymbols.end(), [this](std::string_view s) { return at(s); });
+  const auto symbol =
+      std::find_if(kSymbols.begin(), kSymbols.end(), [this](std::string_view s) { return at(s); });
   if (symbol == kSymbols.end())
-    fail(position_, fmt::format("unexpected character '{}'", printable(source_.substr(position_, 1))));
+    fail(position_,
+         fmt::format("unexpected character '{}'", printable(source_.substr(position_, 1))));
   const char c = symbol->front();
   if (c == '(' || c == '[' || c == '{') {
     open_brackets_.push_back(c == '(' ? ')' : static_cast<char>(c + 2));
@@ -272,7 +285,10 @@ long parse_escape(std::string_view text, std::size_t digits, int base) {
   long value = -1;
   const std::string_view part = text.substr(0, digits);
   const auto [end, error] = std::from_chars(part.data(), part.data() + part.size(), value, base);
-  return error == std::errc() && end == part.data() + part.size() && part.size() == digits && value >= 0 ? value : -1;
+  return error == std::errc() && end == part.data() + part.size() && part.size() == digits &&
+                 value >= 0
+             ? value
+             : -1;
 }
 
 }  // namespace
@@ -313,7 +329,8 @@ std::string decode_string(const Token& token, std::string_view template_name) {
       const std::size_t digits = c == 'x' ? 2 : c == 'u' ? 4 : 8;
       const long code = parse_escape(rest, digits, 16);
       if (code < 0 || code > 0x10ffff || (code >= 0xd800 && code <= 0xdfff))
-        fail_at(template_name, token.line, fmt::format("bad or unsupported escape '\\{}' in a string", c));
+        fail_at(template_name, token.line,
+                fmt::format("bad or unsupported escape '\\{}' in a string", c));
       append_utf8(out, static_cast<char32_t>(code));
       rest.remove_prefix(digits);
     } else if (c >= '0' && c <= '7') {

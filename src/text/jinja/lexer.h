@@ -1,5 +1,5 @@
-// Splits a template into tokens exactly as jinja2's lexer does with trim_blocks and lstrip_blocks set.
-// https://jinja.palletsprojects.com/en/3.1.x/templates/#whitespace-control
+// Splits a template into tokens exactly as jinja2's lexer does with trim_blocks and lstrip_blocks
+// set. https://jinja.palletsprojects.com/en/3.1.x/templates/#whitespace-control
 #pragma once
 
 #include <cstddef>
@@ -10,7 +10,7 @@
 namespace haikuda::jinja {
 
 enum class TokenKind {
-  data,       // text between tags, white space control applied
+  data,          // text between tags, white space control applied
   begin_output,  // {{
   end_output,
   begin_block,  // {%
@@ -28,11 +28,14 @@ struct Token {
   int line = 0;
   std::string_view text;  // into the source
 
-  bool is_symbol(std::string_view symbol) const { return kind == TokenKind::symbol && text == symbol; }
+  bool is_symbol(std::string_view symbol) const {
+    return kind == TokenKind::symbol && text == symbol;
+  }
   bool is_name(std::string_view name) const { return kind == TokenKind::name && text == name; }
 };
 
-// Line ends become \n and one trailing line end is dropped, as jinja2 does before it reads a template.
+// Line ends become \n and one trailing line end is dropped, as jinja2 does before it reads a
+// template.
 std::string normalize_newlines(std::string_view source);
 
 // `source` is normalized and outlives the tokens. The last token is `end`.

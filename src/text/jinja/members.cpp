@@ -19,7 +19,8 @@ struct Method {
   Function function;
 };
 
-// Hugging Face's sandbox refuses append and pop; other runtimes that templates are written for have them.
+// Hugging Face's sandbox refuses append and pop; other runtimes that templates are written for have
+// them.
 Value list_append(Runtime& runtime, const Value& self, const Args& args) {
   const Bound bound(runtime, "append", args, {"item"}, 1);
   runtime.charge(sizeof(Value));
@@ -42,7 +43,7 @@ Value list_pop(Runtime& runtime, const Value& self, const Args& args) {
 
 Value list_index(Runtime& runtime, const Value& self, const Args& args) {
   const Bound bound(runtime, "index", args, {"item"}, 1);
-  const std::vector<Value>& items = as<List>(self)->items;
+  const std::vector<Value>& items = iterate(runtime, self)->items;
   for (std::size_t i = 0; i < items.size(); ++i) {
     if (equal(runtime, items[i], bound[0])) return static_cast<std::int64_t>(i);
   }
@@ -51,13 +52,14 @@ Value list_index(Runtime& runtime, const Value& self, const Args& args) {
 
 Value list_count(Runtime& runtime, const Value& self, const Args& args) {
   const Bound bound(runtime, "count", args, {"item"}, 1);
-  const std::vector<Value>& items = as<List>(self)->items;
-  return static_cast<std::int64_t>(std::count_if(
-      items.begin(), items.end(), [&](const Value& item) { return equal(runtime, item, bound[0]); }));
+  const std::vector<Value>& items = iterate(runtime, self)->items;
+  return static_cast<std::int64_t>(
+      std::count_if(items.begin(), items.end(),
+                    [&](const Value& item) { return equal(runtime, item, bound[0]); }));
 }
 
 std::string require_key(Runtime& runtime, const Value& value) {
-  const auto key = dict_key(value);
+  const auto key = dict_key(runtime, value);
   if (!key) runtime.fail(fmt::format("'{}' cannot be the key of a dict", type_name(value)));
   return *key;
 }
@@ -71,7 +73,7 @@ Value dict_get(Runtime& runtime, const Value& self, const Args& args) {
 
 Value dict_pop(Runtime& runtime, const Value& self, const Args& args) {
   const Bound bound(runtime, "pop", args, {"key", "default"}, 1);
-  runtime.charge(as<Dict>(self)->entries.size() * sizeof(Value));
+  runtime.charge_items(as<Dict>(self)->entries.size());
   const auto value = as<Dict>(self)->take(require_key(runtime, bound[0]));
   if (!value && !bound.has(1)) runtime.fail("pop(): the dict has no such key");
   return value ? *value : bound[1];
@@ -79,7 +81,7 @@ Value dict_pop(Runtime& runtime, const Value& self, const Args& args) {
 
 Value dict_copy(Runtime& runtime, const Value& self, const Args& args) {
   const Bound bound(runtime, "copy", args, {});
-  runtime.charge(as<Dict>(self)->entries.size() * sizeof(Value));
+  runtime.charge_items(as<Dict>(self)->entries.size());
   Dict* copy = runtime.dict();
   *copy = *as<Dict>(self);
   return copy;
@@ -89,6 +91,7 @@ template <List::Kind kKind>
 Value dict_view(Runtime& runtime, const Value& self, const Args& args) {
   const Bound bound(runtime, "keys", args, {});
   std::vector<Value> items;
+  runtime.charge_items(as<Dict>(self)->entries.size());
   for (const auto& [key, value] : as<Dict>(self)->entries) {
     items.push_back(kKind == List::Kind::keys     ? key
                     : kKind == List::Kind::values ? value
@@ -104,8 +107,9 @@ Value loop_cycle(Runtime& runtime, const Value& self, const Args& args) {
 
 Value loop_changed(Runtime& runtime, const Value& self, const Args& args) {
   auto& last = as<Loop>(self)->last_changed;
-  const bool same = last && std::equal(last->begin(), last->end(), args.positional.begin(), args.positional.end(),
-                                       [&](const Value& a, const Value& b) { return equal(runtime, a, b); });
+  const bool same =
+      last && std::equal(last->begin(), last->end(), args.positional.begin(), args.positional.end(),
+                         [&](const Value& a, const Value& b) { return equal(runtime, a, b); });
   last = args.positional;
   return !same;
 }
@@ -120,8 +124,10 @@ std::optional<Value> loop_property(Runtime& runtime, Loop& loop, std::string_vie
   if (name == "revindex0") return loop.length(runtime) - loop.index0 - 1;
   if (name == "depth") return std::int64_t{1};
   if (name == "depth0") return std::int64_t{0};
-  if (name == "previtem") return loop.index0 == 0 ? runtime.undefined("there is no previous item") : loop.before;
-  if (name == "nextitem") return loop.has_next() ? *loop.after : runtime.undefined("there is no next item");
+  if (name == "previtem")
+    return loop.index0 == 0 ? runtime.undefined("there is no previous item") : loop.before;
+  if (name == "nextitem")
+    return loop.has_next() ? *loop.after : runtime.undefined("there is no next item");
   return std::nullopt;
 }
 
@@ -165,7 +171,8 @@ Value make_range(Runtime& runtime, const Value&, const Args& args) {
 void fill(Runtime& runtime, Dict& dict, const Args& args) {
   for (const Value& source : args.positional) {
     if (const Dict* other = as<Dict>(source)) {
-      for (const auto& [key, value] : other->entries) dict.set(require_key(runtime, key), key, value);
+      for (const auto& [key, value] : other->entries)
+        dict.set(require_key(runtime, key), key, value);
       continue;
     }
     for (const Value& pair : iterate(runtime, source)->items) {
@@ -175,7 +182,7 @@ void fill(Runtime& runtime, Dict& dict, const Args& args) {
     }
   }
   for (const auto& [name, value] : args.named) dict.set(dict_key(name), runtime.text(name), value);
-  runtime.charge(dict.entries.size() * sizeof(Value));
+  runtime.charge_items(dict.entries.size());
 }
 
 Value make_dict(Runtime& runtime, const Value&, const Args& args) {
@@ -203,7 +210,8 @@ Value strftime_now(Runtime& runtime, const Value&, const Args& args) {
   const std::string format(bound.text(0).view());
   const std::size_t length = std::strftime(buffer.data(), buffer.size(), format.c_str(), &local);
   if (length == 0 && !format.empty())
-    runtime.fail(fmt::format("strftime_now() with the format '{}' is not supported", printable(format, 40)));
+    runtime.fail(
+        fmt::format("strftime_now() with the format '{}' is not supported", printable(format, 40)));
   return runtime.text(std::string_view(buffer.data(), length));
 }
 

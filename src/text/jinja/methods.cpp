@@ -15,7 +15,9 @@
 namespace haikuda::jinja {
 namespace {
 
-const Text& text_of(const Value& self) { return *as_text(self); }
+const Text& text_of(const Value& self) {
+  return *as_text(self);
+}
 
 Value texts(Runtime& runtime, std::vector<Text> parts) {
   std::vector<Value> items;
@@ -38,7 +40,8 @@ Value text_strip(Runtime& runtime, const Value& self, const Args& args) {
 template <Side kSide>
 Value text_split(Runtime& runtime, const Value& self, const Args& args) {
   const Bound bound(runtime, "split", args, {"sep", "maxsplit"});
-  return texts(runtime, split(runtime, text_of(self), bound.text_or_null(0), bound.integer(1, -1), kSide));
+  return texts(runtime,
+               split(runtime, text_of(self), bound.text_or_null(0), bound.integer(1, -1), kSide));
 }
 
 Value text_splitlines(Runtime& runtime, const Value& self, const Args& args) {
@@ -52,7 +55,8 @@ Value text_fits(Runtime& runtime, const Value& self, const Args& args) {
   const Bound bound(runtime, kAtStart ? "startswith" : "endswith", args, {"part"}, 1);
   const auto fits = [&](const Text& part) {
     runtime.charge(part.size());
-    return kAtStart ? text_of(self).view().starts_with(part.view()) : text_of(self).view().ends_with(part.view());
+    return kAtStart ? text_of(self).view().starts_with(part.view())
+                    : text_of(self).view().ends_with(part.view());
   };
   const List* parts = as<List>(bound[0]);
   if (parts == nullptr || parts->kind != List::Kind::tuple) return fits(bound.text(0));
@@ -66,31 +70,36 @@ template <bool kAtStart>
 Value text_remove(Runtime& runtime, const Value& self, const Args& args) {
   const Bound bound(runtime, kAtStart ? "removeprefix" : "removesuffix", args, {"part"}, 1);
   const Text &text = text_of(self), &part = bound.text(0);
-  if (!(kAtStart ? text.view().starts_with(part.view()) : text.view().ends_with(part.view()))) return self;
-  return runtime.text(kAtStart ? text.slice(part.size(), text.size()) : text.slice(0, text.size() - part.size()));
+  if (!(kAtStart ? text.view().starts_with(part.view()) : text.view().ends_with(part.view())))
+    return self;
+  return runtime.text(kAtStart ? text.slice(part.size(), text.size())
+                               : text.slice(0, text.size() - part.size()));
 }
 
 Value text_replace(Runtime& runtime, const Value& self, const Args& args) {
   const Bound bound(runtime, "replace", args, {"old", "new", "count"}, 2);
   const std::int64_t limit = bound.integer(2, -1);
-  return runtime.text(replace(runtime, text_of(self), bound.text(0), bound.text(1), limit < 0 ? -1 : limit));
+  return runtime.text(
+      replace(runtime, text_of(self), bound.text(0), bound.text(1), limit < 0 ? -1 : limit));
 }
 
 // The position in characters where the byte offset is; -1 for none.
 Value position(const Text& text, std::size_t offset) {
-  return offset == std::string_view::npos ? std::int64_t{-1} : count_chars(text.view().substr(0, offset));
+  return offset == std::string_view::npos ? std::int64_t{-1}
+                                          : count_chars(text.view().substr(0, offset));
 }
 
 Value text_find(Runtime& runtime, const Value& self, const Args& args) {
   const Bound bound(runtime, "find", args, {"sub", "start"}, 1);
   const Text& text = text_of(self);
-  runtime.charge(text.size());
+  runtime.charge_chars(text.size());
   const std::vector<std::size_t> offsets = char_offsets(text.view());
   const auto n = static_cast<std::int64_t>(offsets.size()) - 1;
   const std::int64_t start = bound.integer(1, 0);
   if (start > n) return std::int64_t{-1};
   const std::int64_t from = start < 0 ? std::max<std::int64_t>(0, std::max(start, -n) + n) : start;
-  return position(text, find_bytes(text.view(), bound.text(0).view(), offsets[static_cast<std::size_t>(from)]));
+  return position(
+      text, find_bytes(text.view(), bound.text(0).view(), offsets[static_cast<std::size_t>(from)]));
 }
 
 Value text_index(Runtime& runtime, const Value& self, const Args& args) {
@@ -117,7 +126,8 @@ Value text_join(Runtime& runtime, const Value& self, const Args& args) {
   Text out;
   bool is_first = true;
   for (const Value& item : iterate(runtime, bound[0])->items) {
-    if (as_text(item) == nullptr) runtime.fail(fmt::format("join() needs strings, not '{}'", type_name(item)));
+    if (as_text(item) == nullptr)
+      runtime.fail(fmt::format("join() needs strings, not '{}'", type_name(item)));
     if (!is_first) runtime.append(out, text_of(self));
     is_first = false;
     runtime.append(out, *as_text(item));
@@ -134,7 +144,7 @@ template <bool (*kIs)(char32_t)>
 Value all_are(Runtime& runtime, const Value& self, const Args& args) {
   const Bound bound(runtime, "method", args, {});
   const std::string_view view = text_of(self).view();
-  runtime.charge(view.size());
+  runtime.charge_chars(view.size());
   for (std::size_t at = 0; at < view.size();) {
     const Utf8Char c = decode_utf8(view.substr(at));
     if (!c.valid || !kIs(c.code_point)) return false;
@@ -143,9 +153,15 @@ Value all_are(Runtime& runtime, const Value& self, const Args& args) {
   return !view.empty();
 }
 
-bool is_ascii_digit(char32_t c) { return c >= '0' && c <= '9'; }
-bool is_letter(char32_t c) { return (c | 0x20) >= 'a' && (c | 0x20) <= 'z' ? true : c >= 0x80 && is_cased(c); }
-bool is_letter_or_digit(char32_t c) { return is_letter(c) || is_ascii_digit(c); }
+bool is_ascii_digit(char32_t c) {
+  return c >= '0' && c <= '9';
+}
+bool is_letter(char32_t c) {
+  return (c | 0x20) >= 'a' && (c | 0x20) <= 'z' ? true : c >= 0x80 && is_cased(c);
+}
+bool is_letter_or_digit(char32_t c) {
+  return is_letter(c) || is_ascii_digit(c);
+}
 
 Value text_test(Runtime& runtime, const Value& self, const Args& args, std::string_view test) {
   return apply_test(runtime, test, self, args);

@@ -13,10 +13,14 @@ namespace {
 
 constexpr std::string_view kSymbols[] = {"+", "-", "*", "/", "//", "%", "**"};
 
-[[noreturn]] void fail_operands(Runtime& runtime, std::string_view op, const Value& left, const Value& right) {
+[[noreturn]] void fail_operands(Runtime& runtime,
+                                std::string_view op,
+                                const Value& left,
+                                const Value& right) {
   require_defined(runtime, left);
   require_defined(runtime, right);
-  runtime.fail(fmt::format("'{}' is not defined between '{}' and '{}'", op, type_name(left), type_name(right)));
+  runtime.fail(fmt::format("'{}' is not defined between '{}' and '{}'", op, type_name(left),
+                           type_name(right)));
 }
 
 std::int64_t power(Runtime& runtime, std::int64_t base, std::int64_t exponent) {
@@ -70,7 +74,8 @@ Value integer_binary(Runtime& runtime, BinaryOp op, std::int64_t a, std::int64_t
 }
 
 Value real_binary(Runtime& runtime, BinaryOp op, double a, double b) {
-  const bool divides = op == BinaryOp::divide || op == BinaryOp::floor_divide || op == BinaryOp::modulo;
+  const bool divides =
+      op == BinaryOp::divide || op == BinaryOp::floor_divide || op == BinaryOp::modulo;
   if (divides && b == 0) runtime.fail("division by zero");
   switch (op) {
     case BinaryOp::add:
@@ -111,7 +116,8 @@ std::optional<Value> repeat_sequence(Runtime& runtime, const Value& sequence, co
   const auto n = as_integer(count);
   if (!n) return std::nullopt;
   if (const Text* text = as_text(sequence)) return runtime.text(repeat(runtime, *text, *n));
-  if (const List* list = as<List>(sequence); is_list_or_tuple(list)) return repeat_list(runtime, *list, *n);
+  if (const List* list = as<List>(sequence); is_list_or_tuple(list))
+    return repeat_list(runtime, *list, *n);
   return std::nullopt;
 }
 
@@ -133,13 +139,16 @@ std::optional<Value> add_sequences(Runtime& runtime, const Value& left, const Va
 
 bool equal_lists(Runtime& runtime, const List& left, const List& right) {
   if (left.kind != right.kind || left.items.size() != right.items.size()) return false;
+  runtime.charge_items(left.items.size());
   return std::equal(left.items.begin(), left.items.end(), right.items.begin(),
                     [&](const Value& a, const Value& b) { return equal(runtime, a, b); });
 }
 
 bool equal_dicts(Runtime& runtime, const Dict& left, const Dict& right) {
   if (left.entries.size() != right.entries.size()) return false;
+  runtime.charge_items(left.entries.size());
   return std::all_of(left.index.begin(), left.index.end(), [&](const auto& entry) {
+    runtime.charge(entry.first.size());
     const Value* other = right.find(entry.first);
     return other != nullptr && equal(runtime, left.entries[entry.second].second, *other);
   });
@@ -147,8 +156,10 @@ bool equal_dicts(Runtime& runtime, const Dict& left, const Dict& right) {
 
 bool less_lists(Runtime& runtime, const List& left, const List& right) {
   const std::size_t n = std::min(left.items.size(), right.items.size());
+  runtime.charge_items(n);
   for (std::size_t i = 0; i < n; ++i) {
-    if (!equal(runtime, left.items[i], right.items[i])) return less(runtime, left.items[i], right.items[i]);
+    if (!equal(runtime, left.items[i], right.items[i]))
+      return less(runtime, left.items[i], right.items[i]);
   }
   return left.items.size() < right.items.size();
 }
@@ -209,7 +220,6 @@ bool equal(Runtime& runtime, const Value& left, const Value& right) {
   }
   if (left.index() != right.index()) return false;
   const Nesting nesting(runtime);
-  runtime.charge();
   if (const List* list = as<List>(left); list != nullptr && list->kind != List::Kind::generator)
     return equal_lists(runtime, *list, *as<List>(right));
   if (const Dict* dict = as<Dict>(left)) return equal_dicts(runtime, *dict, *as<Dict>(right));
@@ -234,7 +244,8 @@ bool less(Runtime& runtime, const Value& left, const Value& right) {
     return s->view() < t->view();
   }
   const List *l = as<List>(left), *r = as<List>(right);
-  if (!is_list_or_tuple(l) || !is_list_or_tuple(r) || l->kind != r->kind) fail_operands(runtime, "<", left, right);
+  if (!is_list_or_tuple(l) || !is_list_or_tuple(r) || l->kind != r->kind)
+    fail_operands(runtime, "<", left, right);
   const Nesting nesting(runtime);
   return less_lists(runtime, *l, *r);
 }
@@ -266,12 +277,13 @@ bool compare(Runtime& runtime, CompareOp op, const Value& left, const Value& rig
 bool contains(Runtime& runtime, const Value& container, const Value& item) {
   if (const Text* text = as_text(container)) {
     const Text* part = as_text(item);
-    if (part == nullptr) runtime.fail(fmt::format("'in <string>' needs a string, not '{}'", type_name(item)));
+    if (part == nullptr)
+      runtime.fail(fmt::format("'in <string>' needs a string, not '{}'", type_name(item)));
     runtime.charge(text->size());
     return find_bytes(text->view(), part->view()) != std::string_view::npos;
   }
   if (const Dict* dict = as<Dict>(container)) {
-    const auto key = dict_key(item);
+    const auto key = dict_key(runtime, item);
     return key && dict->find(*key) != nullptr;
   }
   const List* list = iterate(runtime, container);

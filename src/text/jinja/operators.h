@@ -18,17 +18,22 @@ bool less(Runtime& runtime, const Value& left, const Value& right);
 bool compare(Runtime& runtime, CompareOp op, const Value& left, const Value& right);
 bool contains(Runtime& runtime, const Value& container, const Value& item);
 
-// The items that a loop over the value sees. A generator is empty afterwards. Not for the value to be changed.
+// The items that a loop over the value sees. A generator is empty afterwards. Not for the value to
+// be changed.
 List* iterate(Runtime& runtime, const Value& value);
 // len()
 std::int64_t length(Runtime& runtime, const Value& value);
 
-// object[key] and object.name with jinja2's rules: an attribute that does not exist is undefined, either form
-// falls back to the other, methods come before the keys of a dict in object.name.
+// object[key] and object.name with jinja2's rules: an attribute that does not exist is undefined,
+// either form falls back to the other, methods come before the keys of a dict in object.name.
 Value get_item(Runtime& runtime, const Value& object, const Value& key);
 Value get_attribute(Runtime& runtime, const Value& object, std::string_view name);
 // object[start:stop:step], None where it is left out.
-Value get_slice(Runtime& runtime, const Value& object, const Value& start, const Value& stop, const Value& step);
+Value get_slice(Runtime& runtime,
+                const Value& object,
+                const Value& start,
+                const Value& stop,
+                const Value& step);
 
 [[noreturn]] void fail_undefined(Runtime& runtime, const Undefined& undefined);
 // Fails for an undefined value, otherwise does nothing.

@@ -1,3 +1,4 @@
+// The way through the tokens, and statements.
 #include <algorithm>
 
 #include <fmt/format.h>
@@ -5,11 +6,67 @@
 #include "base/printable.h"
 #include "text/jinja/limits.h"
 #include "text/jinja/parser.h"
+#include "text/jinja/runtime.h"
 
 namespace haikuda::jinja {
 
-// Statements up to a tag that begins with one of `end_names` (which becomes the current token), or up to the end
-// of the template when there are none.
+std::unique_ptr<const Tree> parse(std::string_view source, std::string_view template_name) {
+  if (source.size() > kMaxTemplateBytes)
+    fail_at(template_name, 0,
+            fmt::format("the template has {} bytes, at most {} are accepted", source.size(),
+                        kMaxTemplateBytes));
+  auto tree = std::make_unique<Tree>();
+  tree->source = normalize_newlines(source);
+  Parser(*tree, template_name).parse_template();
+  return tree;
+}
+
+Parser::Parser(Tree& tree, std::string_view template_name)
+    : tree_(tree), template_name_(template_name), tokens_(tokenize(tree.source, template_name)) {}
+
+void Parser::fail(std::string_view problem, int line) const {
+  fail_at(template_name_, line, problem);
+}
+
+void Parser::fail_unexpected(std::string_view expected) const {
+  const Token& token = current();
+  const std::string found = token.kind == TokenKind::end           ? "the end of the template"
+                            : token.kind == TokenKind::data        ? "text"
+                            : token.kind == TokenKind::begin_block ? "'{%'"
+                            : token.kind == TokenKind::begin_output
+                                ? "'{{'"
+                                : fmt::format("'{}'", printable(token.text, 40));
+  fail(fmt::format("expected {}, found {}", expected, found));
+}
+
+Parser::Level::Level(Parser& owner) : parser(owner) {
+  if (++parser.level_ > kMaxNesting)
+    parser.fail(fmt::format("nested deeper than {} levels", kMaxNesting));
+}
+
+bool Parser::skip_symbol(std::string_view symbol) {
+  if (!current().is_symbol(symbol)) return false;
+  take();
+  return true;
+}
+
+bool Parser::skip_name(std::string_view name) {
+  if (!current().is_name(name)) return false;
+  take();
+  return true;
+}
+
+Token Parser::expect(TokenKind kind, std::string_view what) {
+  if (current().kind != kind) fail_unexpected(what);
+  return take();
+}
+
+void Parser::expect_symbol(std::string_view symbol) {
+  if (!skip_symbol(symbol)) fail_unexpected(fmt::format("'{}'", symbol));
+}
+
+// Statements up to a tag that begins with one of `end_names` (which becomes the current token), or
+// up to the end of the template when there are none.
 Body Parser::parse_body(std::initializer_list<std::string_view> end_names) {
   const Level level(*this);
   Body body;
@@ -25,11 +82,13 @@ Body Parser::parse_body(std::initializer_list<std::string_view> end_names) {
     } else if (token.kind == TokenKind::begin_block) {
       take();
       if (current().kind != TokenKind::name) fail_unexpected("the name of a statement");
-      if (std::find(end_names.begin(), end_names.end(), current().text) != end_names.end()) return body;
+      if (std::find(end_names.begin(), end_names.end(), current().text) != end_names.end())
+        return body;
       body.push_back(parse_statement());
       expect(TokenKind::end_block, "'%}'");
     } else {
-      if (end_names.size() > 0) fail_unexpected(fmt::format("'{}'", fmt::join(end_names, "' or '")));
+      if (end_names.size() > 0)
+        fail_unexpected(fmt::format("'{}'", fmt::join(end_names, "' or '")));
       return body;
     }
   }
@@ -53,8 +112,9 @@ Statement Parser::parse_statement() {
       {"generation", &Parser::parse_generation},
       {"break", &Parser::parse_loop_control},
       {"continue", &Parser::parse_loop_control}};
-  const auto* found = std::find_if(std::begin(kStatements), std::end(kStatements),
-                                   [this](const auto& entry) { return entry.first == current().text; });
+  const auto* found =
+      std::find_if(std::begin(kStatements), std::end(kStatements),
+                   [this](const auto& entry) { return entry.first == current().text; });
   if (found == std::end(kStatements))
     fail(fmt::format("statement '{}' is not supported here", printable(current().text, 40)));
   const int line = current().line;
@@ -131,8 +191,10 @@ void Parser::parse_parameters(MacroNode& macro) {
     if (!macro.parameters.empty()) expect_symbol(",");
     const std::string_view name = expect(TokenKind::name, "the name of a parameter").text;
     const Expr* fallback = skip_symbol("=") ? parse_expression() : nullptr;
-    if (fallback == nullptr && !macro.parameters.empty() && macro.parameters.back().second != nullptr)
+    if (fallback == nullptr && !macro.parameters.empty() &&
+        macro.parameters.back().second != nullptr)
       fail(fmt::format("parameter '{}' without default after one with a default", name));
+    if (macro.parameters.size() == kMaxArguments) fail("too many parameters of a macro");
     macro.parameters.emplace_back(name, fallback);
   }
   take();

@@ -1,3 +1,4 @@
+// Expressions.
 #include "text/jinja/parser.h"
 
 #include <algorithm>
@@ -7,7 +8,6 @@
 
 #include "base/printable.h"
 #include "text/jinja/limits.h"
-#include "text/jinja/runtime.h"
 
 namespace haikuda::jinja {
 namespace {
@@ -20,57 +20,9 @@ std::string without_underscores(std::string_view digits) {
 
 }  // namespace
 
-std::unique_ptr<const Tree> parse(std::string_view source, std::string_view template_name) {
-  if (source.size() > kMaxTemplateBytes)
-    fail_at(template_name, 1, fmt::format("the template has {} bytes, at most {} are accepted", source.size(),
-                                          kMaxTemplateBytes));
-  auto tree = std::make_unique<Tree>();
-  tree->source = normalize_newlines(source);
-  Parser(*tree, template_name).parse_template();
-  return tree;
-}
-
-Parser::Parser(Tree& tree, std::string_view template_name)
-    : tree_(tree), template_name_(template_name), tokens_(tokenize(tree.source, template_name)) {}
-
-void Parser::fail(std::string_view problem, int line) const { fail_at(template_name_, line, problem); }
-
-void Parser::fail_unexpected(std::string_view expected) const {
-  const Token& token = current();
-  const std::string found = token.kind == TokenKind::end          ? "the end of the template"
-                            : token.kind == TokenKind::data       ? "text"
-                            : token.kind == TokenKind::begin_block  ? "'{%'"
-                            : token.kind == TokenKind::begin_output ? "'{{'"
-                                                                    : fmt::format("'{}'", printable(token.text, 40));
-  fail(fmt::format("expected {}, found {}", expected, found));
-}
-
-Parser::Level::Level(Parser& owner) : parser(owner) {
-  if (++parser.level_ > kMaxNesting) parser.fail(fmt::format("nested deeper than {} levels", kMaxNesting));
-}
-
-bool Parser::skip_symbol(std::string_view symbol) {
-  if (!current().is_symbol(symbol)) return false;
-  take();
-  return true;
-}
-
-bool Parser::skip_name(std::string_view name) {
-  if (!current().is_name(name)) return false;
-  take();
-  return true;
-}
-
-Token Parser::expect(TokenKind kind, std::string_view what) {
-  if (current().kind != kind) fail_unexpected(what);
-  return take();
-}
-
-void Parser::expect_symbol(std::string_view symbol) {
-  if (!skip_symbol(symbol)) fail_unexpected(fmt::format("'{}'", symbol));
-}
-
-const Expr* Parser::parse_tuple(const Expr* (Parser::*one)(), std::string_view end, bool in_parentheses) {
+const Expr* Parser::parse_tuple(const Expr* (Parser::*one)(),
+                                std::string_view end,
+                                bool in_parentheses) {
   const int line = current().line;
   SequenceLiteral tuple{{}, true};
   bool has_comma = false;
@@ -127,13 +79,15 @@ const Expr* Parser::parse_not() {
 
 const Expr* Parser::parse_compare() {
   static constexpr std::pair<std::string_view, CompareOp> kOperators[] = {
-      {"==", CompareOp::equal}, {"!=", CompareOp::not_equal}, {"<", CompareOp::less},
-      {"<=", CompareOp::less_equal}, {">", CompareOp::greater}, {">=", CompareOp::greater_equal}};
+      {"==", CompareOp::equal},  {"!=", CompareOp::not_equal},
+      {"<", CompareOp::less},    {"<=", CompareOp::less_equal},
+      {">", CompareOp::greater}, {">=", CompareOp::greater_equal}};
   const int line = current().line;
   Compare compare{parse_sum(), {}};
   for (;;) {
-    const auto* op = std::find_if(std::begin(kOperators), std::end(kOperators),
-                                  [this](const auto& entry) { return current().is_symbol(entry.first); });
+    const auto* op =
+        std::find_if(std::begin(kOperators), std::end(kOperators),
+                     [this](const auto& entry) { return current().is_symbol(entry.first); });
     if (op != std::end(kOperators)) {
       take();
       compare.rest.emplace_back(op->second, parse_sum());
@@ -153,7 +107,8 @@ const Expr* Parser::parse_sum() {
   const Expr* left = parse_concat();
   while (current().is_symbol("+") || current().is_symbol("-")) {
     const Token op = take();
-    left = add(op.line, Binary{op.text == "+" ? BinaryOp::add : BinaryOp::subtract, left, parse_concat()});
+    left = add(op.line,
+               Binary{op.text == "+" ? BinaryOp::add : BinaryOp::subtract, left, parse_concat()});
   }
   return left;
 }
@@ -166,14 +121,16 @@ const Expr* Parser::parse_concat() {
 }
 
 const Expr* Parser::parse_product() {
-  static constexpr std::pair<std::string_view, BinaryOp> kOperators[] = {{"*", BinaryOp::multiply},
-                                                                         {"/", BinaryOp::divide},
-                                                                         {"//", BinaryOp::floor_divide},
-                                                                         {"%", BinaryOp::modulo}};
+  static constexpr std::pair<std::string_view, BinaryOp> kOperators[] = {
+      {"*", BinaryOp::multiply},
+      {"/", BinaryOp::divide},
+      {"//", BinaryOp::floor_divide},
+      {"%", BinaryOp::modulo}};
   const Expr* left = parse_power();
   for (;;) {
-    const auto* op = std::find_if(std::begin(kOperators), std::end(kOperators),
-                                  [this](const auto& entry) { return current().is_symbol(entry.first); });
+    const auto* op =
+        std::find_if(std::begin(kOperators), std::end(kOperators),
+                     [this](const auto& entry) { return current().is_symbol(entry.first); });
     if (op == std::end(kOperators)) return left;
     const int line = take().line;
     left = add(line, Binary{op->second, left, parse_power()});
@@ -242,7 +199,8 @@ const Expr* Parser::parse_literal() {
   const char* end = digits.data() + digits.size();
   if (token.kind == TokenKind::real) {
     double value = 0;
-    if (std::from_chars(digits.data(), end, value).ec != std::errc()) fail("a number out of range", token.line);
+    if (std::from_chars(digits.data(), end, value).ec != std::errc())
+      fail("a number out of range", token.line);
     return add(token.line, Literal{value});
   }
   std::int64_t value = 0;
@@ -331,7 +289,8 @@ const Expr* Parser::parse_filters_and_tests(const Expr* input) {
 
 std::string_view Parser::parse_dotted_name() {
   const Token name = expect(TokenKind::name, "the name of a filter or test");
-  if (current().is_symbol(".")) fail(fmt::format("unknown filter or test '{}.{}'", name.text, next().text));
+  if (current().is_symbol("."))
+    fail(fmt::format("unknown filter or test '{}.{}'", name.text, next().text));
   return name.text;
 }
 
@@ -347,11 +306,13 @@ const Expr* Parser::parse_test(const Expr* input) {
   const bool negated = skip_name("not");
   Test test{input, parse_dotted_name(), {}};
   const Token& token = current();
-  const bool has_operand = token.kind == TokenKind::name     ? !(token.text == "else" || token.text == "or" || token.text == "and")
-                           : token.kind == TokenKind::symbol ? token.text == "[" || token.text == "{"
-                                                             : token.kind == TokenKind::string ||
-                                                                   token.kind == TokenKind::integer ||
-                                                                   token.kind == TokenKind::real;
+  const bool has_operand =
+      token.kind == TokenKind::name
+          ? !(token.text == "else" || token.text == "or" || token.text == "and")
+      : token.kind == TokenKind::symbol
+          ? token.text == "[" || token.text == "{"
+          : token.kind == TokenKind::string || token.kind == TokenKind::integer ||
+                token.kind == TokenKind::real;
   if (token.is_symbol("(")) {
     test.arguments = parse_arguments();
   } else if (has_operand) {
@@ -371,7 +332,10 @@ Arguments Parser::parse_arguments() {
     if (!is_first) expect_symbol(",");
     if (current().is_symbol(")")) break;
     is_first = false;
-    if (current().is_symbol("*") || current().is_symbol("**")) fail("'*' arguments in a call are not supported");
+    if (arguments.positional.size() + arguments.named.size() == kMaxArguments)
+      fail(fmt::format("more than {} arguments in a call", kMaxArguments));
+    if (current().is_symbol("*") || current().is_symbol("**"))
+      fail("'*' arguments in a call are not supported");
     if (current().kind == TokenKind::name && next().is_symbol("=")) {
       const std::string_view name = take().text;
       take();

@@ -1,5 +1,6 @@
-// Parses a template into a Tree, with the grammar of jinja2 3.1 and the extensions that Hugging Face adds
-// (break, continue, generation). Template inheritance, includes and other I/O do not exist here.
+// Parses a template into a Tree, with the grammar of jinja2 3.1 and the extensions that Hugging
+// Face adds (break, continue, generation). Template inheritance, includes and other I/O do not
+// exist here.
 #pragma once
 
 #include <functional>
@@ -13,8 +14,8 @@
 
 namespace haikuda::jinja {
 
-// Error(unsupported) naming line and construct for a template that is malformed, too large or uses what is not
-// supported.
+// Error(unsupported) naming line and construct for a template that is malformed, too large or uses
+// what is not supported.
 std::unique_ptr<const Tree> parse(std::string_view source, std::string_view template_name);
 
 class Parser {
@@ -25,7 +26,8 @@ class Parser {
  private:
   // Statements (parse_statements.cpp). Each is called with its keyword as the current token.
   Body parse_body(std::initializer_list<std::string_view> end_names);
-  Body parse_block(std::initializer_list<std::string_view> end_names);  // a tag's end, then parse_body
+  Body parse_block(
+      std::initializer_list<std::string_view> end_names);  // a tag's end, then parse_body
   Statement parse_statement();
   Statement parse_if();
   Statement parse_for();
@@ -44,7 +46,9 @@ class Parser {
   // Expressions (parser.cpp), loosest binding first.
   const Expr* parse_expression() { return parse_conditional(); }
   // With commas: a tuple. Ends at the name `end`; `one` parses an item.
-  const Expr* parse_tuple(const Expr* (Parser::*one)(), std::string_view end = {}, bool in_parentheses = false);
+  const Expr* parse_tuple(const Expr* (Parser::*one)(),
+                          std::string_view end = {},
+                          bool in_parentheses = false);
   const Expr* parse_conditional();
   const Expr* parse_or();
   const Expr* parse_and();
@@ -82,7 +86,9 @@ class Parser {
   [[noreturn]] void fail(std::string_view problem, int line) const;
   [[noreturn]] void fail_unexpected(std::string_view expected) const;
 
-  const Expr* add(int line, decltype(Expr::node) node) { return &tree_.exprs.emplace_back(Expr{line, std::move(node)}); }
+  const Expr* add(int line, decltype(Expr::node) node) {
+    return &tree_.exprs.emplace_back(Expr{line, std::move(node)});
+  }
 
   // One level of nesting in the source for as long as it lives.
   struct Level {
@@ -96,8 +102,8 @@ class Parser {
   std::vector<Token> tokens_;
   std::size_t position_ = 0;
   int level_ = 0;
-  int loops_ = 0;                      // around the current statement, in its macro
-  std::vector<MacroNode*> macros_;     // around the current statement
+  int loops_ = 0;                   // around the current statement, in its macro
+  std::vector<MacroNode*> macros_;  // around the current statement
 };
 
 }  // namespace haikuda::jinja

@@ -16,6 +16,7 @@ namespace {
 // `escape` turns a character into what stands for it, or returns false when it stands for itself.
 template <class Escape>
 void print_escaped(Runtime& runtime, Text& out, const Text& text, Escape escape) {
+  runtime.charge_chars(text.size());
   const std::string_view view = text.view();
   std::size_t plain = 0;
   std::string escaped;
@@ -68,8 +69,9 @@ void print_list_repr(Runtime& runtime, Text& out, const List& list) {
   const bool is_tuple = list.kind == List::Kind::tuple;
   const bool is_view = !is_tuple && list.kind != List::Kind::list;
   if (list.kind == List::Kind::range || list.kind == List::Kind::generator)
-    runtime.fail(fmt::format("printing a '{}' is not supported; pass it through 'list'", type_name(const_cast<List*>(&list))));
-  if (is_view) runtime.append(out, fmt::format("{}(", type_name(const_cast<List*>(&list))));
+    runtime.fail(
+        fmt::format("printing a '{}' is not supported; pass it through 'list'", type_name(list)));
+  if (is_view) runtime.append(out, fmt::format("{}(", type_name(list)));
   runtime.append(out, is_tuple ? "(" : "[");
   for (std::size_t i = 0; i < list.items.size(); ++i) {
     if (i > 0) runtime.append(out, ", ");
@@ -89,7 +91,8 @@ std::string scalar(const Value& value) {
 
 bool escape_json(std::string& escaped, char32_t c, bool ensure_ascii) {
   static constexpr std::string_view kFrom = "\"\\\n\r\t\b\f", kTo = "\"\\nrtbf";
-  const std::size_t short_form = c < 0x80 ? kFrom.find(static_cast<char>(c)) : std::string_view::npos;
+  const std::size_t short_form =
+      c < 0x80 ? kFrom.find(static_cast<char>(c)) : std::string_view::npos;
   if (short_form != std::string_view::npos) {
     escaped = {'\\', kTo[short_form]};
   } else if (c < 0x20 || (ensure_ascii && c >= 0x7f && c < 0x10000)) {
@@ -103,7 +106,8 @@ bool escape_json(std::string& escaped, char32_t c, bool ensure_ascii) {
 
 class JsonPrinter {
  public:
-  JsonPrinter(Runtime& runtime, Text& out, const JsonStyle& style) : runtime_(runtime), out_(out), style_(style) {}
+  JsonPrinter(Runtime& runtime, Text& out, const JsonStyle& style)
+      : runtime_(runtime), out_(out), style_(style) {}
 
   void print_value(const Value& value) {
     const Nesting nesting(runtime_);
@@ -113,7 +117,8 @@ class JsonPrinter {
       return print_list(*list);
     if (const Dict* dict = as<Dict>(value)) return print_dict(*dict);
     if (!is_none(value) && !as_number(value))
-      runtime_.fail(fmt::format("an object of type '{}' is not JSON serializable", type_name(value)));
+      runtime_.fail(
+          fmt::format("an object of type '{}' is not JSON serializable", type_name(value)));
     runtime_.append(out_, json_scalar(value));
   }
 
@@ -169,10 +174,12 @@ class JsonPrinter {
   }
 
   void print_dict(const Dict& dict) {
+    runtime_.charge_items(dict.entries.size());
     auto entries = dict.entries;
     if (style_.sort_keys) {
-      std::stable_sort(entries.begin(), entries.end(),
-                       [this](const auto& a, const auto& b) { return less(runtime_, a.first, b.first); });
+      std::stable_sort(entries.begin(), entries.end(), [this](const auto& a, const auto& b) {
+        return less(runtime_, a.first, b.first);
+      });
     }
     print_items('{', '}', entries, [this](const auto& entry) {
       print_key(entry.first);
@@ -192,7 +199,8 @@ class JsonPrinter {
 std::string real_repr(double value) {
   if (!std::isfinite(value)) return std::isnan(value) ? "nan" : value < 0 ? "-inf" : "inf";
   char buffer[32];
-  const auto* end = std::to_chars(buffer, std::end(buffer), std::abs(value), std::chars_format::scientific).ptr;
+  const auto* end =
+      std::to_chars(buffer, std::end(buffer), std::abs(value), std::chars_format::scientific).ptr;
   const std::string_view shortest(buffer, static_cast<std::size_t>(end - buffer));  // d.ddde±dd
   const std::size_t e = shortest.find('e');
   const int exponent = std::stoi(std::string(shortest.substr(e + 1)));
@@ -204,8 +212,10 @@ std::string real_repr(double value) {
     const std::string fraction = n > 1 ? "." + digits.substr(1) : "";
     return fmt::format("{}{}{}e{:+03d}", sign, digits[0], fraction, exponent);
   }
-  if (exponent < 0) return sign + "0." + std::string(static_cast<std::size_t>(-exponent - 1), '0') + digits;
-  if (n <= exponent + 1) return sign + digits + std::string(static_cast<std::size_t>(exponent + 1 - n), '0') + ".0";
+  if (exponent < 0)
+    return sign + "0." + std::string(static_cast<std::size_t>(-exponent - 1), '0') + digits;
+  if (n <= exponent + 1)
+    return sign + digits + std::string(static_cast<std::size_t>(exponent + 1 - n), '0') + ".0";
   return sign + digits.insert(static_cast<std::size_t>(exponent + 1), ".");
 }
 

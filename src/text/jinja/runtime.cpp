@@ -9,18 +9,20 @@ namespace haikuda::jinja {
 
 void fail_at(std::string_view template_name, int line, std::string_view problem) {
   const std::string where = line > 0 ? fmt::format("line {}: ", line) : "";
-  throw Error(ExitCode::unsupported, fmt::format("{}: {}{}", printable(template_name), where, problem));
+  throw Error(ExitCode::unsupported,
+              fmt::format("{}: {}{}", printable(template_name), where, problem));
 }
 
 void Runtime::refuse(std::string_view message) const {
   throw Error(ExitCode::usage,
-              fmt::format("{}: line {}: the chat template refuses these messages: {}", printable(template_name_), line,
-                          printable(message)));
+              fmt::format("{}: line {}: the chat template refuses these messages: {}",
+                          printable(template_name_), line, printable(message)));
 }
 
 void Runtime::pay(std::size_t bytes) {
   paid_ += bytes;
-  if (paid_ > kMaxSteps * kBytesPerStep) fail(fmt::format("the template takes more than {} steps", kMaxSteps));
+  if (paid_ > kMaxSteps * kBytesPerStep)
+    fail(fmt::format("the template takes more than {} steps", kMaxSteps));
 }
 
 void Runtime::append(Text& out, const Text& piece, std::size_t begin, std::size_t end) {
@@ -36,12 +38,14 @@ void Runtime::append(Text& out, std::string_view bytes, bool from_input) {
 void Runtime::make_room(const Text& out, std::size_t bytes) {
   constexpr std::size_t kPerAppend = 16;  // the cost of a call, in bytes
   pay(bytes + kPerAppend);
-  if (out.size() + bytes > kMaxTextBytes) fail(fmt::format("the text exceeds {} MiB", kMaxTextBytes >> 20));
+  if (out.size() + bytes > kMaxTextBytes)
+    fail(fmt::format("the text exceeds {} MiB", kMaxTextBytes >> 20));
 }
 
 Value Runtime::text(Text text) {
   charge(text.size());
-  if (text.size() > kMaxTextBytes) fail(fmt::format("the text exceeds {} MiB", kMaxTextBytes >> 20));
+  if (text.size() > kMaxTextBytes)
+    fail(fmt::format("the text exceeds {} MiB", kMaxTextBytes >> 20));
   return static_cast<const Text*>(&texts_.emplace_back(std::move(text)));
 }
 

@@ -17,7 +17,8 @@ namespace haikuda::jinja {
 
 class Runtime {
  public:
-  Runtime(std::string_view template_name, std::time_t time) : now(time), template_name_(template_name) {}
+  Runtime(std::string_view template_name, std::time_t time)
+      : now(time), template_name_(template_name) {}
   Runtime(const Runtime&) = delete;
   Runtime& operator=(const Runtime&) = delete;
 
@@ -27,6 +28,9 @@ class Runtime {
 
   // Pays for one step that handles that many bytes; fails when the budget is spent.
   void charge(std::size_t bytes = 0) { pay(kBytesPerStep + bytes); }
+  // The same for that many items, or bytes of decoded characters, that are looked at one by one.
+  void charge_items(std::size_t n) { charge(n * kBytesPerItem); }
+  void charge_chars(std::size_t bytes) { charge(bytes * kBytesPerChar); }
   // out += piece, paid for and within kMaxTextBytes.
   void append(Text& out, const Text& piece) { append(out, piece, 0, piece.size()); }
   void append(Text& out, const Text& piece, std::size_t begin, std::size_t end);
@@ -39,7 +43,9 @@ class Runtime {
   Namespace* name_space() { return &namespaces_.emplace_back(); }
   Scope* scope(Scope* parent) { return &scopes_.emplace_back(Scope{parent, {}}); }
   Loop* loop() { return &loops_.emplace_back(); }
-  Value macro(const MacroNode* node, Scope* scope) { return &macros_.emplace_back(Macro{node, scope}); }
+  Value macro(const MacroNode* node, Scope* scope) {
+    return &macros_.emplace_back(Macro{node, scope});
+  }
   Value callable(const Callable& callable) { return &callables_.emplace_back(callable); }
   Value undefined(std::string why) { return Undefined{&reasons_.emplace_back(std::move(why))}; }
 

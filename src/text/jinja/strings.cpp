@@ -17,6 +17,7 @@ bool is_one_of(std::string_view c, std::string_view chars) {
 }
 
 std::size_t char_length(std::string_view text, std::size_t at) {
+  if (static_cast<unsigned char>(text[at]) < 0x80) return 1;
   return static_cast<std::size_t>(decode_utf8(text.substr(at)).length);
 }
 
@@ -27,7 +28,7 @@ void append_mapped(Runtime& runtime,
                    std::size_t begin,
                    std::size_t end,
                    void (*map)(std::string&, char32_t)) {
-  runtime.charge(end - begin);
+  runtime.charge_chars(end - begin);
   std::string mapped;
   while (begin < end) {
     const bool from_input = text.from_input_at(begin);
@@ -52,7 +53,8 @@ Text mapped(Runtime& runtime, const Text& text, void (*map)(std::string&, char32
 }
 
 // First character upper, the others lower.
-void append_capitalized(Runtime& runtime, Text& out, const Text& text, std::size_t begin, std::size_t end) {
+void append_capitalized(
+    Runtime& runtime, Text& out, const Text& text, std::size_t begin, std::size_t end) {
   if (begin == end) return;
   const std::size_t rest = begin + char_length(text.view(), begin);
   append_mapped(runtime, out, text, begin, rest, append_upper);
@@ -66,10 +68,12 @@ Text capitalize_words(Runtime& runtime, const Text& text, Between between) {
   const std::string_view view = text.view();
   for (std::size_t at = 0; at < view.size();) {
     std::size_t end = at;
-    while (end < view.size() && between(decode_utf8(view.substr(end)))) end += char_length(view, end);
+    while (end < view.size() && between(decode_utf8(view.substr(end))))
+      end += char_length(view, end);
     runtime.append(out, text, at, end);
     at = end;
-    while (end < view.size() && !between(decode_utf8(view.substr(end)))) end += char_length(view, end);
+    while (end < view.size() && !between(decode_utf8(view.substr(end))))
+      end += char_length(view, end);
     append_capitalized(runtime, out, text, at, end);
     at = end;
   }
@@ -87,14 +91,17 @@ std::vector<Text> split_at_space(Runtime& runtime, const Text& text, std::int64_
       break;
     }
     std::size_t end = at;
-    while (end < view.size() && leading_space(view.substr(end, 4)) == 0) end += char_length(view, end);
+    while (end < view.size() && leading_space(view.substr(end, 4)) == 0)
+      end += char_length(view, end);
     parts.push_back(text.slice(at, end));
     at = end + leading_space(view.substr(end));
   }
   return parts;
 }
 
-std::vector<Text> split_at_space_from_right(Runtime& runtime, const Text& text, std::int64_t limit) {
+std::vector<Text> split_at_space_from_right(Runtime& runtime,
+                                            const Text& text,
+                                            std::int64_t limit) {
   std::vector<Text> parts;
   std::string_view view = text.view().substr(0, text.size() - trailing_space(text.view()));
   while (!view.empty()) {
@@ -104,7 +111,8 @@ std::vector<Text> split_at_space_from_right(Runtime& runtime, const Text& text, 
       break;
     }
     std::size_t begin = view.size();
-    while (begin > 0 && trailing_space(view.substr(0, begin)) == 0) begin = previous_char(view, begin);
+    while (begin > 0 && trailing_space(view.substr(0, begin)) == 0)
+      begin = previous_char(view, begin);
     parts.push_back(text.slice(begin, view.size()));
     view = view.substr(0, begin);
     view.remove_suffix(trailing_space(view));
@@ -116,7 +124,8 @@ std::vector<Text> split_at_space_from_right(Runtime& runtime, const Text& text, 
 // Starts of the non-overlapping occurrences of `what`, from the left.
 std::vector<std::size_t> occurrences(std::string_view text, std::string_view what) {
   std::vector<std::size_t> found;
-  for (std::size_t at = 0; (at = find_bytes(text, what, at)) != kNpos; at += what.size()) found.push_back(at);
+  for (std::size_t at = 0; (at = find_bytes(text, what, at)) != kNpos; at += what.size())
+    found.push_back(at);
   return found;
 }
 
@@ -152,6 +161,7 @@ std::int64_t count_chars(std::string_view text) {
 
 std::vector<std::size_t> char_offsets(std::string_view text) {
   std::vector<std::size_t> offsets;
+  offsets.reserve(text.size() + 1);
   for (std::size_t at = 0; at < text.size(); at += char_length(text, at)) offsets.push_back(at);
   offsets.push_back(text.size());
   return offsets;
@@ -184,8 +194,12 @@ Text strip(Runtime& runtime, const Text& text, Side side, const Text* chars) {
   return text.slice(begin, end);
 }
 
-Text lower(Runtime& runtime, const Text& text) { return mapped(runtime, text, append_lower); }
-Text upper(Runtime& runtime, const Text& text) { return mapped(runtime, text, append_upper); }
+Text lower(Runtime& runtime, const Text& text) {
+  return mapped(runtime, text, append_lower);
+}
+Text upper(Runtime& runtime, const Text& text) {
+  return mapped(runtime, text, append_upper);
+}
 
 Text capitalize(Runtime& runtime, const Text& text) {
   Text out;
@@ -202,7 +216,8 @@ Text title(Runtime& runtime, const Text& text) {
 
 Text title_filter(Runtime& runtime, const Text& text) {
   return capitalize_words(runtime, text, [](const Utf8Char& c) {
-    const bool bracket = c.code_point < 0x80 && std::string_view("-({[<").find(static_cast<char>(c.code_point)) != kNpos;
+    const bool bracket = c.code_point < 0x80 &&
+                         std::string_view("-({[<").find(static_cast<char>(c.code_point)) != kNpos;
     return c.valid && (bracket || is_space(c.code_point));
   });
 }
@@ -223,7 +238,8 @@ Text repeat(Runtime& runtime, const Text& text, std::int64_t count) {
   return out;
 }
 
-Text replace(Runtime& runtime, const Text& text, const Text& from, const Text& to, std::int64_t limit) {
+Text replace(
+    Runtime& runtime, const Text& text, const Text& from, const Text& to, std::int64_t limit) {
   runtime.charge(text.size());
   if (from.empty()) return replace_empty(runtime, text, to, limit);
   Text out;
@@ -239,13 +255,16 @@ Text replace(Runtime& runtime, const Text& text, const Text& from, const Text& t
   return out;
 }
 
-std::vector<Text> split(Runtime& runtime, const Text& text, const Text* separator, std::int64_t limit, Side side) {
-  runtime.charge(text.size() * 2);
+std::vector<Text> split(
+    Runtime& runtime, const Text& text, const Text* separator, std::int64_t limit, Side side) {
+  runtime.charge_chars(text.size());
   if (separator == nullptr)
-    return side == Side::right ? split_at_space_from_right(runtime, text, limit) : split_at_space(runtime, text, limit);
+    return side == Side::right ? split_at_space_from_right(runtime, text, limit)
+                               : split_at_space(runtime, text, limit);
   if (separator->empty()) runtime.fail("split() with an empty separator");
-  std::vector<std::size_t> cuts = side == Side::right ? occurrences_from_right(text.view(), separator->view())
-                                                      : occurrences(text.view(), separator->view());
+  std::vector<std::size_t> cuts = side == Side::right
+                                      ? occurrences_from_right(text.view(), separator->view())
+                                      : occurrences(text.view(), separator->view());
   if (limit >= 0 && cuts.size() > static_cast<std::size_t>(limit)) {
     const auto drop = static_cast<std::ptrdiff_t>(cuts.size()) - static_cast<std::ptrdiff_t>(limit);
     if (side == Side::right) {
@@ -266,7 +285,7 @@ std::vector<Text> split(Runtime& runtime, const Text& text, const Text* separato
 }
 
 std::vector<Text> split_lines(Runtime& runtime, const Text& text, bool keep_ends) {
-  runtime.charge(text.size() * 2);
+  runtime.charge_chars(text.size());
   std::vector<Text> lines;
   const std::string_view view = text.view();
   std::size_t begin = 0;
@@ -300,10 +319,12 @@ Text indent(Runtime& runtime, const Text& text, const Text& by, bool first, bool
 }
 
 std::size_t find_bytes(std::string_view text, std::string_view what, std::size_t from) {
+  constexpr std::size_t kShort = 16;  // find() takes the product of both lengths at worst
   if (from > text.size()) return kNpos;
-  if (what.empty()) return from;
+  if (what.size() <= kShort) return text.find(what, from);
   const void* found = memmem(text.data() + from, text.size() - from, what.data(), what.size());
-  return found == nullptr ? kNpos : static_cast<std::size_t>(static_cast<const char*>(found) - text.data());
+  return found == nullptr ? kNpos
+                          : static_cast<std::size_t>(static_cast<const char*>(found) - text.data());
 }
 
 std::int64_t count_occurrences(Runtime& runtime, const Text& text, const Text& what) {

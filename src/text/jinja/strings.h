@@ -1,5 +1,5 @@
-// Python's str algorithms on Text: every character of a result keeps the origin it had. Positions and widths
-// count characters, not bytes.
+// Python's str algorithms on Text: every character of a result keeps the origin it had. Positions
+// and widths count characters, not bytes.
 #pragma once
 
 #include <cstdint>
@@ -29,9 +29,11 @@ Text reversed(Runtime& runtime, const Text& text);
 Text repeat(Runtime& runtime, const Text& text, std::int64_t count);
 
 // At most `limit` replacements; -1: all.
-Text replace(Runtime& runtime, const Text& text, const Text& from, const Text& to, std::int64_t limit);
+Text replace(
+    Runtime& runtime, const Text& text, const Text& from, const Text& to, std::int64_t limit);
 // At white space when `separator` is null; at most `limit` times from `side`; -1: always.
-std::vector<Text> split(Runtime& runtime, const Text& text, const Text* separator, std::int64_t limit, Side side);
+std::vector<Text> split(
+    Runtime& runtime, const Text& text, const Text* separator, std::int64_t limit, Side side);
 std::vector<Text> split_lines(Runtime& runtime, const Text& text, bool keep_ends);
 Text indent(Runtime& runtime, const Text& text, const Text& by, bool first, bool blank);
 

@@ -21,28 +21,49 @@ bool plain(Runtime& runtime, const Value& value, const Args& args) {
   return kHolds(value);
 }
 
-bool is_defined(const Value& value) { return !is_undefined(value); }
-bool is_boolean(const Value& value) { return std::holds_alternative<bool>(value); }
-bool is_true(const Value& value) { return is_boolean(value) && std::get<bool>(value); }
-bool is_false(const Value& value) { return is_boolean(value) && !std::get<bool>(value); }
-bool is_integer(const Value& value) { return std::holds_alternative<std::int64_t>(value); }
-bool is_float(const Value& value) { return std::holds_alternative<double>(value); }
-bool is_number(const Value& value) { return as_number(value).has_value(); }
-bool is_string(const Value& value) { return as_text(value) != nullptr; }
-bool is_mapping(const Value& value) { return as<Dict>(value) != nullptr; }
-bool never(const Value&) { return false; }
+bool is_defined(const Value& value) {
+  return !is_undefined(value);
+}
+bool is_boolean(const Value& value) {
+  return std::holds_alternative<bool>(value);
+}
+bool is_true(const Value& value) {
+  return is_boolean(value) && std::get<bool>(value);
+}
+bool is_false(const Value& value) {
+  return is_boolean(value) && !std::get<bool>(value);
+}
+bool is_integer(const Value& value) {
+  return std::holds_alternative<std::int64_t>(value);
+}
+bool is_float(const Value& value) {
+  return std::holds_alternative<double>(value);
+}
+bool is_number(const Value& value) {
+  return as_number(value).has_value();
+}
+bool is_string(const Value& value) {
+  return as_text(value) != nullptr;
+}
+bool is_mapping(const Value& value) {
+  return as<Dict>(value) != nullptr;
+}
+bool never(const Value&) {
+  return false;
+}
 
 bool is_sequence(const Value& value) {
   const List* list = as<List>(value);
-  return is_string(value) || is_mapping(value) || is_undefined(value) || (list != nullptr && list->indexable());
+  return is_string(value) || is_mapping(value) || is_undefined(value) ||
+         (list != nullptr && list->indexable());
 }
 bool is_iterable(const Value& value) {
-  return is_string(value) || is_mapping(value) || is_undefined(value) || as<List>(value) != nullptr ||
-         as<Loop>(value) != nullptr;
+  return is_string(value) || is_mapping(value) || is_undefined(value) ||
+         as<List>(value) != nullptr || as<Loop>(value) != nullptr;
 }
 bool is_callable(const Value& value) {
-  return is_undefined(value) || as<const Callable>(value) != nullptr || as<const Macro>(value) != nullptr ||
-         as<Loop>(value) != nullptr;
+  return is_undefined(value) || as<const Callable>(value) != nullptr ||
+         as<const Macro>(value) != nullptr || as<Loop>(value) != nullptr;
 }
 
 template <std::int64_t kBy, std::int64_t kRest>
@@ -72,11 +93,13 @@ bool test_compare(Runtime& runtime, const Value& value, const Args& args) {
 
 bool test_filter(Runtime& runtime, const Value& value, const Args& args) {
   const Bound bound(runtime, "filter", args, {});
+  if (is_string(value)) runtime.charge(as_text(value)->size());
   return is_string(value) && find_filter(as_text(value)->view()) != nullptr;
 }
 
 bool test_test(Runtime& runtime, const Value& value, const Args& args) {
   const Bound bound(runtime, "test", args, {});
+  if (is_string(value)) runtime.charge(as_text(value)->size());
   return is_string(value) && find_test(as_text(value)->view()) != nullptr;
 }
 

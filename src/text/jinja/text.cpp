@@ -10,7 +10,9 @@ std::size_t Text::run_at(std::size_t offset) const {
   return static_cast<std::size_t>(run - runs_.begin());
 }
 
-bool Text::from_input_at(std::size_t offset) const { return runs_[run_at(offset)].from_input; }
+bool Text::from_input_at(std::size_t offset) const {
+  return runs_[run_at(offset)].from_input;
+}
 
 void Text::append(std::string_view bytes, bool from_input) {
   if (bytes.empty()) return;

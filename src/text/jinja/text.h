@@ -1,5 +1,6 @@
-// A UTF-8 string that knows which of its bytes came from the input (messages, tools) and which from the
-// template, so that text typed by a user can never become a special token. Comparisons ignore the origin.
+// A UTF-8 string that knows which of its bytes came from the input (messages, tools) and which from
+// the template, so that text typed by a user can never become a special token. Comparisons ignore
+// the origin.
 #pragma once
 
 #include <cstddef>

@@ -30,10 +30,15 @@ std::optional<double> as_number(const Value& value) {
   return std::nullopt;
 }
 
-std::string dict_key(std::string_view text) { return "s" + std::string(text); }
+std::string dict_key(std::string_view text) {
+  return "s" + std::string(text);
+}
 
-std::optional<std::string> dict_key(const Value& value) {
-  if (const Text* text = as_text(value)) return dict_key(text->view());
+std::optional<std::string> dict_key(Runtime& runtime, const Value& value) {
+  if (const Text* text = as_text(value)) {
+    runtime.charge(text->size());
+    return dict_key(text->view());
+  }
   if (const auto integer = as_integer(value)) return "i" + std::to_string(*integer);
   if (const auto* real = std::get_if<double>(&value)) return number_key(*real);
   if (is_none(value)) return "n";
@@ -113,18 +118,25 @@ std::int64_t Loop::length(Runtime& runtime) {
 bool truth(const Value& value) {
   if (const auto number = as_number(value)) return *number != 0;
   if (const Text* text = as_text(value)) return !text->empty();
-  if (const List* list = as<List>(value)) return list->kind == List::Kind::generator || !list->items.empty();
+  if (const List* list = as<List>(value))
+    return list->kind == List::Kind::generator || !list->items.empty();
   if (const Dict* dict = as<Dict>(value)) return !dict->entries.empty();
   return !is_none(value) && !is_undefined(value);
 }
 
 std::string_view type_name(const Value& value) {
-  static constexpr std::string_view kNames[] = {"Undefined", "NoneType", "bool",      "int",         "float",    "str",
-                                                "list",      "dict",     "Namespace", "LoopContext", "function", "Macro"};
-  static constexpr std::string_view kSequences[] = {"list",        "tuple",      "range",    "dict_keys",
-                                                    "dict_values", "dict_items", "generator"};
-  if (const List* list = as<List>(value)) return kSequences[static_cast<int>(list->kind)];
-  return kNames[value.index()];
+  static constexpr std::string_view kNames[] = {"Undefined", "NoneType",    "bool",     "int",
+                                                "float",     "str",         "list",     "dict",
+                                                "Namespace", "LoopContext", "function", "Macro"};
+  static_assert(std::size(kNames) == std::variant_size_v<Value>);
+  const List* list = as<List>(value);
+  return list != nullptr ? type_name(*list) : kNames[value.index()];
+}
+
+std::string_view type_name(const List& list) {
+  static constexpr std::string_view kNames[] = {
+      "list", "tuple", "range", "dict_keys", "dict_values", "dict_items", "generator"};
+  return kNames[static_cast<int>(list.kind)];
 }
 
 }  // namespace haikuda::jinja

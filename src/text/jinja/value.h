@@ -1,5 +1,5 @@
-// The values a template computes with. All of them but numbers live in the Heap of one rendering (or in the
-// parsed template) and are referred to by plain pointers; none outlives it.
+// The values a template computes with. All of them but numbers live in the Heap of one rendering
+// (or in the parsed template) and are referred to by plain pointers; none outlives it.
 #pragma once
 
 #include <cstdint>
@@ -49,9 +49,15 @@ T* as(const Value& value) {
   auto* pointer = std::get_if<T*>(&value);
   return pointer == nullptr ? nullptr : *pointer;
 }
-inline const Text* as_text(const Value& value) { return as<const Text>(value); }
-inline bool is_undefined(const Value& value) { return std::holds_alternative<Undefined>(value); }
-inline bool is_none(const Value& value) { return std::holds_alternative<None>(value); }
+inline const Text* as_text(const Value& value) {
+  return as<const Text>(value);
+}
+inline bool is_undefined(const Value& value) {
+  return std::holds_alternative<Undefined>(value);
+}
+inline bool is_none(const Value& value) {
+  return std::holds_alternative<None>(value);
+}
 std::optional<std::int64_t> as_integer(const Value& value);  // an int or a bool, as in Python
 std::optional<double> as_number(const Value& value);         // an int, a bool or a float
 
@@ -74,7 +80,7 @@ struct Dict {
   std::optional<Value> take(const std::string& key);
 };
 // A string that is equal for equal keys; nothing for a value that cannot be a key.
-std::optional<std::string> dict_key(const Value& value);
+std::optional<std::string> dict_key(Runtime& runtime, const Value& value);
 std::string dict_key(std::string_view text);
 
 struct Namespace {
@@ -100,7 +106,8 @@ struct Macro {
   Scope* scope = nullptr;  // where it was defined
 };
 
-// A running for-loop: jinja2's LoopContext. Items are tested and taken one at a time, as they are needed.
+// A running for-loop: jinja2's LoopContext. Items are tested and taken one at a time, as they are
+// needed.
 struct Loop {
   List* source = nullptr;
   std::function<bool(const Value&)> keep;  // the loop's filter clause; empty: all items
@@ -122,5 +129,6 @@ struct Loop {
 bool truth(const Value& value);
 // Python's name of the type: "str", "dict", …
 std::string_view type_name(const Value& value);
+std::string_view type_name(const List& list);
 
 }  // namespace haikuda::jinja
