@@ -4,7 +4,9 @@
 
 namespace haikuda {
 
-bool built_with_cuda() { return false; }
+bool built_with_cuda() {
+  return false;
+}
 
 std::vector<CudaDevice> find_cuda_devices(std::string& reason) {
   reason = "this executable was built without CUDA";
@@ -15,6 +17,8 @@ std::unique_ptr<Backend> make_cuda_backend(const Model&, const BackendOptions&) 
   throw Error(ExitCode::no_gpu, "this executable was built without CUDA");
 }
 
-int max_cuda_context(const Model&, int) { return 0; }
+int max_cuda_context(const Model&, int) {
+  return 0;
+}
 
 }  // namespace haikuda

@@ -1,4 +1,5 @@
-// The element types of GGUF tensors: identity, name and block size. How a block is decoded is quant/.
+// The element types of GGUF tensors: identity, name and block size. How a block is decoded is
+// quant/.
 #pragma once
 
 #include <cstddef>
@@ -38,7 +39,9 @@ struct DTypeInfo {
 // Every supported type, in order of id.
 std::span<const DTypeInfo> all_dtypes();
 const DTypeInfo& dtype_info(DType dtype);
-inline const char* dtype_name(DType dtype) { return dtype_info(dtype).name; }
+inline const char* dtype_name(DType dtype) {
+  return dtype_info(dtype).name;
+}
 
 // nullopt for an id that is unknown or not supported.
 std::optional<DType> dtype_from_id(std::uint32_t id);
@@ -48,7 +51,8 @@ const char* gguf_type_name(std::uint32_t id);
 // Bytes of `n_elems` contiguous elements. n_elems is a multiple of block_elems.
 inline std::size_t row_bytes(DType dtype, std::int64_t n_elems) {
   const DTypeInfo& info = dtype_info(dtype);
-  return static_cast<std::size_t>(n_elems / info.block_elems) * static_cast<std::size_t>(info.block_bytes);
+  return static_cast<std::size_t>(n_elems / info.block_elems) *
+         static_cast<std::size_t>(info.block_bytes);
 }
 
 }  // namespace haikuda

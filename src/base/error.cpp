@@ -5,8 +5,9 @@
 namespace haikuda {
 
 void check_failed(const char* condition, const char* file, int line) {
-  throw Error(ExitCode::internal,
-              fmt::format("internal error: {} failed at {}:{}; please report it", condition, file, line));
+  throw Error(
+      ExitCode::internal,
+      fmt::format("internal error: {} failed at {}:{}; please report it", condition, file, line));
 }
 
 }  // namespace haikuda

@@ -1,4 +1,5 @@
-// IEEE half precision and bfloat16 as bit patterns, converted exactly. Shared with CUDA's host code.
+// IEEE half precision and bfloat16 as bit patterns, converted exactly. Shared with CUDA's host
+// code.
 #pragma once
 
 #include <bit>
@@ -11,7 +12,8 @@ inline float half_to_float(std::uint16_t h) {
   const std::uint32_t sign = static_cast<std::uint32_t>(h & 0x8000u) << 16;
   const std::uint32_t magnitude = static_cast<std::uint32_t>(h & 0x7fffu) << 13;
   const float scaled = std::bit_cast<float>(magnitude) * 0x1p112f;
-  // Infinity and NaN: all exponent bits set, which also covers what the multiplication made of them.
+  // Infinity and NaN: all exponent bits set, which also covers what the multiplication made of
+  // them.
   const std::uint32_t special = (h & 0x7c00u) == 0x7c00u ? 0x7f800000u : 0u;
   return std::bit_cast<float>(sign | std::bit_cast<std::uint32_t>(scaled) | special);
 }

@@ -1,5 +1,6 @@
-// A mapped file can shrink, or its disk fail, while it is being read; the system then sends SIGBUS. Inside a guarded
-// map that becomes one line on stderr and the exit code of an unreadable model, instead of a core dump.
+// A mapped file can shrink, or its disk fail, while it is being read; the system then sends SIGBUS.
+// Inside a guarded map that becomes one line on stderr and the exit code of an unreadable model,
+// instead of a core dump.
 #pragma once
 
 #include <cstddef>

@@ -33,7 +33,8 @@ class Descriptor {
 };
 
 [[noreturn]] void fail(const std::string& path, const std::string& why) {
-  throw Error(ExitCode::model_file, fmt::format("cannot open model '{}': {}", printable(path), why));
+  throw Error(ExitCode::model_file,
+              fmt::format("cannot open model '{}': {}", printable(path), why));
 }
 
 }  // namespace
@@ -48,7 +49,8 @@ MappedFile::MappedFile(std::string path) : path_(std::move(path)) {
   if (status.st_size == 0) fail(path_, "the file is empty");
   size_ = static_cast<std::size_t>(status.st_size);
   void* map = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, fd.get(), 0);
-  if (map == MAP_FAILED) fail(path_, fmt::format("mmap of {} bytes: {}", size_, std::strerror(errno)));
+  if (map == MAP_FAILED)
+    fail(path_, fmt::format("mmap of {} bytes: {}", size_, std::strerror(errno)));
   data_ = static_cast<const std::byte*>(map);
   guard_map(bytes());
 }

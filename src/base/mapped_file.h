@@ -1,5 +1,6 @@
-// A file mapped read-only and private. The bytes may still change under the map if another process writes to the
-// file; whoever reads them must not trust what it validated earlier. Bytes that vanish end the process: map_guard.h.
+// A file mapped read-only and private. The bytes may still change under the map if another process
+// writes to the file; whoever reads them must not trust what it validated earlier. Bytes that
+// vanish end the process: map_guard.h.
 #pragma once
 
 #include <cstddef>
@@ -10,7 +11,8 @@ namespace haikuda {
 
 class MappedFile {
  public:
-  // Throws Error(model_file) naming the path when it is missing, unreadable, empty or no regular file.
+  // Throws Error(model_file) naming the path when it is missing, unreadable, empty or no regular
+  // file.
   explicit MappedFile(std::string path);
   ~MappedFile();
   MappedFile(MappedFile&& other) noexcept;

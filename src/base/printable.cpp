@@ -9,7 +9,8 @@ namespace {
 
 bool is_hidden(char32_t c) {
   const bool control = c < 0x20 || (c >= 0x7f && c <= 0x9f);
-  const bool bidi = (c >= 0x202a && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069) || c == 0x200e || c == 0x200f;
+  const bool bidi =
+      (c >= 0x202a && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069) || c == 0x200e || c == 0x200f;
   return control || bidi || c == 0x2028 || c == 0x2029;
 }
 

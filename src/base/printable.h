@@ -6,8 +6,8 @@
 
 namespace haikuda {
 
-// Printable ASCII and well-formed printable UTF-8 stay; control characters, bidirectional overrides and
-// invalid bytes become \xNN or \u{N}. Longer than `max_chars` is cut with an ellipsis.
+// Printable ASCII and well-formed printable UTF-8 stay; control characters, bidirectional overrides
+// and invalid bytes become \xNN or \u{N}. Longer than `max_chars` is cut with an ellipsis.
 std::string printable(std::string_view text, std::size_t max_chars = 256);
 
 }  // namespace haikuda

@@ -22,7 +22,9 @@ struct TensorView {
   std::int64_t size() const { return rows * cols; }
   std::size_t row_stride() const { return row_bytes(dtype, cols); }
   std::size_t bytes() const { return row_stride() * static_cast<std::size_t>(rows); }
-  const std::byte* row(std::int64_t r) const { return data + row_stride() * static_cast<std::size_t>(r); }
+  const std::byte* row(std::int64_t r) const {
+    return data + row_stride() * static_cast<std::size_t>(r);
+  }
 };
 
 }  // namespace haikuda

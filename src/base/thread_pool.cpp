@@ -65,7 +65,9 @@ void ThreadPool::parallel_for(std::int64_t n,
 // Spins, then sleeps.
 void ThreadPool::wait_until_idle() {
   for (int spin = 0; spin < kSpins && n_busy_.load(std::memory_order_acquire) > 0; ++spin) relax();
-  for (int n = n_busy_.load(std::memory_order_acquire); n > 0; n = n_busy_.load(std::memory_order_acquire)) n_busy_.wait(n);
+  for (int n = n_busy_.load(std::memory_order_acquire); n > 0;
+       n = n_busy_.load(std::memory_order_acquire))
+    n_busy_.wait(n);
 }
 
 void ThreadPool::run_ranges() {
@@ -84,7 +86,9 @@ void ThreadPool::run_ranges() {
 void ThreadPool::worker_loop() {
   std::uint64_t done = 0;
   for (;;) {
-    for (int spin = 0; spin < kSpins && job_.load(std::memory_order_acquire) == done && !stopping_; ++spin) relax();
+    for (int spin = 0; spin < kSpins && job_.load(std::memory_order_acquire) == done && !stopping_;
+         ++spin)
+      relax();
     {
       std::unique_lock lock(mutex_);
       wake_.wait(lock, [&] { return stopping_ || job_ != done; });

@@ -21,9 +21,11 @@ class ThreadPool {
   ThreadPool& operator=(const ThreadPool&) = delete;
 
   int size() const { return static_cast<int>(workers_.size()) + 1; }
-  // Calls work(begin, end) on ranges that cover [0, n), each at most `grain` long, from all threads; returns
-  // when all are done. The first exception of any thread is rethrown here.
-  void parallel_for(std::int64_t n, std::int64_t grain, const std::function<void(std::int64_t, std::int64_t)>& work);
+  // Calls work(begin, end) on ranges that cover [0, n), each at most `grain` long, from all
+  // threads; returns when all are done. The first exception of any thread is rethrown here.
+  void parallel_for(std::int64_t n,
+                    std::int64_t grain,
+                    const std::function<void(std::int64_t, std::int64_t)>& work);
 
  private:
   void worker_loop();
@@ -33,8 +35,8 @@ class ThreadPool {
   std::vector<std::thread> workers_;
   std::mutex mutex_;
   std::condition_variable wake_;
-  std::atomic<std::uint64_t> job_{0};     // number of the current job
-  std::atomic<int> n_busy_{0};            // workers that have not finished it
+  std::atomic<std::uint64_t> job_{0};  // number of the current job
+  std::atomic<int> n_busy_{0};         // workers that have not finished it
   std::atomic<bool> stopping_{false};
   const std::function<void(std::int64_t, std::int64_t)>* work_ = nullptr;
   std::int64_t n_ = 0, grain_ = 1;

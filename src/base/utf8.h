@@ -11,7 +11,7 @@ namespace haikuda {
 
 struct Utf8Char {
   char32_t code_point = 0;
-  int length = 1;      // bytes consumed; 1 for an invalid byte
+  int length = 1;  // bytes consumed; 1 for an invalid byte
   bool valid = false;
 };
 

@@ -23,10 +23,12 @@ class CpuBackend : public Backend {
   void append(std::span<const int> tokens) override {
     const int n = static_cast<int>(tokens.size());
     HAIKUDA_CHECK(n > 0 && n <= n_ctx_ - position_);
-    HAIKUDA_CHECK(std::all_of(tokens.begin(), tokens.end(), [&](int id) { return id >= 0 && id < n_vocab_; }));
+    HAIKUDA_CHECK(std::all_of(tokens.begin(), tokens.end(),
+                              [&](int id) { return id >= 0 && id < n_vocab_; }));
     for (int done = 0; done < n; done += chunk_) {
       const int m = std::min(chunk_, n - done);
-      forward_.run(tokens.subspan(static_cast<std::size_t>(done), static_cast<std::size_t>(m)), position_, done + m == n);
+      forward_.run(tokens.subspan(static_cast<std::size_t>(done), static_cast<std::size_t>(m)),
+                   position_, done + m == n);
       position_ += m;
     }
   }
@@ -42,7 +44,8 @@ class CpuBackend : public Backend {
     position_ = n_tokens;
   }
   std::string device_name() const override {
-    return fmt::format("CPU, {} thread{}", forward_.n_threads(), forward_.n_threads() == 1 ? "" : "s");
+    return fmt::format("CPU, {} thread{}", forward_.n_threads(),
+                       forward_.n_threads() == 1 ? "" : "s");
   }
   std::size_t device_bytes() const override { return forward_.bytes(); }
 

@@ -7,8 +7,8 @@
 
 namespace haikuda {
 
-// Uses the weights of `model` where they lie; it outlives the backend. Throws Error(out_of_memory) when the
-// cache does not fit.
+// Uses the weights of `model` where they lie; it outlives the backend. Throws Error(out_of_memory)
+// when the cache does not fit.
 std::unique_ptr<Backend> make_cpu_backend(const Model& model, const BackendOptions& options);
 // The largest n_ctx whose cache fits into half of the memory that is available now.
 int max_cpu_context(const Model& model);

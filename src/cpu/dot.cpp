@@ -8,7 +8,8 @@ namespace haikuda::cpu {
 namespace {
 
 constexpr int kLanes = 16;
-typedef float Lanes __attribute__((vector_size(kLanes * sizeof(float))));  // any SIMD width carries it
+typedef float Lanes
+    __attribute__((vector_size(kLanes * sizeof(float))));  // any SIMD width carries it
 
 }  // namespace
 

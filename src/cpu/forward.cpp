@@ -32,8 +32,9 @@ Forward::Forward(const Model& model, int n_ctx, int chunk, int n_threads)
       cache_(config_, n_ctx),
       scratch_(config_, chunk) {
   for (const LayerWeights& w : model.weights.layers)
-    vectors_.push_back({to_float(w.attn_norm), to_float(w.ffn_norm), to_float(w.attn_q_bias), to_float(w.attn_k_bias),
-                        to_float(w.attn_v_bias), to_float(w.attn_q_norm), to_float(w.attn_k_norm)});
+    vectors_.push_back({to_float(w.attn_norm), to_float(w.ffn_norm), to_float(w.attn_q_bias),
+                        to_float(w.attn_k_bias), to_float(w.attn_v_bias), to_float(w.attn_q_norm),
+                        to_float(w.attn_k_norm)});
 }
 
 void Forward::run(std::span<const int> tokens, int position, bool want_logits) {
@@ -58,7 +59,8 @@ void Forward::attention_block(int layer, int n, int position) {
   const LayerVectors& vec = vectors_[static_cast<std::size_t>(layer)];
   float *h = scratch_.h.data(), *q = scratch_.q.data(), *attended = scratch_.attended.data();
   const float* cos_sin = scratch_.cos_sin.data();
-  float* k = cache_.k(layer) + std::int64_t{position} * c.kv_size();  // the new tokens' rows of the cache
+  float* k =
+      cache_.k(layer) + std::int64_t{position} * c.kv_size();  // the new tokens' rows of the cache
   float* v = cache_.v(layer) + std::int64_t{position} * c.kv_size();
 
   rms_norm(h, scratch_.x.data(), vec.attn_norm.data(), n, c.n_embd, c.rms_eps);
@@ -77,7 +79,11 @@ void Forward::attention_block(int layer, int n, int position) {
   rope(q, cos_sin, n, c.n_heads, c.head_dim, c.rope.n_dims, c.rope.style);
   rope(k, cos_sin, n, c.n_kv_heads, c.head_dim, c.rope.n_dims, c.rope.style);
   attention(attended, q, cache_.k(layer), cache_.v(layer),
-            {.n = n, .position = position, .n_heads = c.n_heads, .n_kv_heads = c.n_kv_heads, .head_dim = c.head_dim},
+            {.n = n,
+             .position = position,
+             .n_heads = c.n_heads,
+             .n_kv_heads = c.n_kv_heads,
+             .head_dim = c.head_dim},
             threads_);
   matmul(h, attended, w.attn_output, n, threads_);
   add(scratch_.x.data(), h, std::int64_t{n} * c.n_embd);
@@ -87,7 +93,8 @@ void Forward::attention_block(int layer, int n, int position) {
 void Forward::feed_forward_block(int layer, int n) {
   const ModelConfig& c = config_;
   const LayerWeights& w = model_.weights.layers[static_cast<std::size_t>(layer)];
-  float *x = scratch_.x.data(), *h = scratch_.h.data(), *gate = scratch_.gate.data(), *up = scratch_.up.data();
+  float *x = scratch_.x.data(), *h = scratch_.h.data(), *gate = scratch_.gate.data(),
+        *up = scratch_.up.data();
 
   rms_norm(h, x, vectors_[static_cast<std::size_t>(layer)].ffn_norm.data(), n, c.n_embd, c.rms_eps);
   matmul(gate, h, w.ffn_gate, n, threads_);
@@ -109,7 +116,8 @@ void Forward::compute_angles(int n, int position) {
 
 std::size_t Forward::bytes() const {
   std::size_t floats = scratch_.logits.size();
-  for (const auto* v : {&scratch_.x, &scratch_.h, &scratch_.q, &scratch_.attended, &scratch_.gate, &scratch_.up, &scratch_.cos_sin})
+  for (const auto* v : {&scratch_.x, &scratch_.h, &scratch_.q, &scratch_.attended, &scratch_.gate,
+                        &scratch_.up, &scratch_.cos_sin})
     floats += v->size();
   return model_.weights.total_bytes() + cache_.bytes() + floats * sizeof(float);
 }

@@ -13,9 +13,9 @@ namespace haikuda::cpu {
 
 // Norms and biases of a layer in F32; empty where the architecture has none.
 struct LayerVectors {
-  std::vector<float> attn_norm, ffn_norm;             // (n_embd)
-  std::vector<float> q_bias, k_bias, v_bias;          // (q_size), (kv_size), (kv_size)
-  std::vector<float> q_norm, k_norm;                  // (head_dim)
+  std::vector<float> attn_norm, ffn_norm;     // (n_embd)
+  std::vector<float> q_bias, k_bias, v_bias;  // (q_size), (kv_size), (kv_size)
+  std::vector<float> q_norm, k_norm;          // (head_dim)
 };
 
 // Activations of up to `chunk` tokens, n in front of every shape.
@@ -34,7 +34,8 @@ class Forward {
  public:
   Forward(const Model& model, int n_ctx, int chunk, int n_threads);
 
-  // Computes n <= chunk tokens at positions [position, position + n); logits of the last one when wanted.
+  // Computes n <= chunk tokens at positions [position, position + n); logits of the last one when
+  // wanted.
   void run(std::span<const int> tokens, int position, bool want_logits);
   std::span<const float> logits() const { return scratch_.logits; }
   int n_threads() const { return threads_.size(); }

@@ -13,7 +13,9 @@ class KvCache {
   // Throws Error(out_of_memory). Pages are taken from the system when they are first written.
   KvCache(const ModelConfig& config, int n_ctx);
 
-  float* k(int layer) { return data_.get() + layout_.k_offset(static_cast<std::size_t>(layer)); }  // (n_ctx, kv_size)
+  float* k(int layer) {
+    return data_.get() + layout_.k_offset(static_cast<std::size_t>(layer));
+  }  // (n_ctx, kv_size)
   float* v(int layer) { return data_.get() + layout_.v_offset(static_cast<std::size_t>(layer)); }
   std::size_t bytes() const { return layout_.total_elems() * sizeof(float); }
 

@@ -20,7 +20,8 @@ void softmax(std::span<float> scores) {
   for (float& s : scores) s /= sum;
 }
 
-// One query head of one token: out (head_dim) from q (head_dim) and n_keys rows of k and v, `stride` apart.
+// One query head of one token: out (head_dim) from q (head_dim) and n_keys rows of k and v,
+// `stride` apart.
 void attend(float* out,
             const float* q,
             const float* k,
@@ -30,11 +31,13 @@ void attend(float* out,
             std::span<float> scores) {
   const float scale = 1 / std::sqrt(static_cast<float>(head_dim));
   const auto n_keys = static_cast<std::int64_t>(scores.size());
-  for (std::int64_t j = 0; j < n_keys; ++j) scores[static_cast<std::size_t>(j)] = scale * dot(q, k + j * stride, head_dim);
+  for (std::int64_t j = 0; j < n_keys; ++j)
+    scores[static_cast<std::size_t>(j)] = scale * dot(q, k + j * stride, head_dim);
   softmax(scores);
   std::fill_n(out, head_dim, 0.0f);
   for (std::int64_t j = 0; j < n_keys; ++j)
-    for (int d = 0; d < head_dim; ++d) out[d] += scores[static_cast<std::size_t>(j)] * v[j * stride + d];
+    for (int d = 0; d < head_dim; ++d)
+      out[d] += scores[static_cast<std::size_t>(j)] * v[j * stride + d];
 }
 
 }  // namespace
@@ -72,10 +75,11 @@ void rms_norm(float* out, const float* x, const float* weight, int n, int size, 
   }
 }
 
-void rope(float* x, const float* cos_sin, int n, int n_heads, int head_dim, int n_dims, RopeStyle style) {
+void rope(
+    float* x, const float* cos_sin, int n, int n_heads, int head_dim, int n_dims, RopeStyle style) {
   const int n_pairs = n_dims / 2;
-  const int stride = style == RopeStyle::neox ? 1 : 2;           // between first elements of pairs
-  const int distance = style == RopeStyle::neox ? n_pairs : 1;   // between the elements of a pair
+  const int stride = style == RopeStyle::neox ? 1 : 2;          // between first elements of pairs
+  const int distance = style == RopeStyle::neox ? n_pairs : 1;  // between the elements of a pair
   for (int t = 0; t < n; ++t, cos_sin += n_dims)
     for (int h = 0; h < n_heads; ++h, x += head_dim)
       for (int i = 0; i < n_pairs; ++i) {
@@ -88,7 +92,12 @@ void rope(float* x, const float* cos_sin, int n, int n_heads, int head_dim, int 
       }
 }
 
-void attention(float* out, const float* q, const float* k, const float* v, const AttentionShape& s, ThreadPool& threads) {
+void attention(float* out,
+               const float* q,
+               const float* k,
+               const float* v,
+               const AttentionShape& s,
+               ThreadPool& threads) {
   const int n_queries_per_kv = s.n_heads / s.n_kv_heads;
   const std::int64_t kv_stride = std::int64_t{s.n_kv_heads} * s.head_dim;
   threads.parallel_for(std::int64_t{s.n} * s.n_heads, 1, [&](std::int64_t begin, std::int64_t end) {
@@ -97,7 +106,8 @@ void attention(float* out, const float* q, const float* k, const float* v, const
       const std::int64_t token = i / s.n_heads, head = i % s.n_heads;
       const std::int64_t kv_offset = head / n_queries_per_kv * s.head_dim;
       scores.resize(static_cast<std::size_t>(s.position + token + 1));  // causal
-      attend(out + i * s.head_dim, q + i * s.head_dim, k + kv_offset, v + kv_offset, kv_stride, s.head_dim, scores);
+      attend(out + i * s.head_dim, q + i * s.head_dim, k + kv_offset, v + kv_offset, kv_stride,
+             s.head_dim, scores);
     }
   });
 }

@@ -1,5 +1,6 @@
-// The reference operations: short, obvious, F32, each output element summed in one fixed order, so that the
-// result never depends on the number of threads or on how a prompt is cut into chunks. cuda/ops.h has their twins.
+// The reference operations: short, obvious, F32, each output element summed in one fixed order, so
+// that the result never depends on the number of threads or on how a prompt is cut into chunks.
+// cuda/ops.h has their twins.
 #pragma once
 
 #include <cstdint>
@@ -30,16 +31,23 @@ void rms_norm(float* out, const float* x, const float* weight, int n, int size, 
 
 // One angle a pair, precomputed: cos_sin[(t * n_dims / 2 + i) * 2 + {0: cos, 1: sin}].
 // Rotates the first n_dims elements of each head of x (n, n_heads, head_dim), in place.
-void rope(float* x, const float* cos_sin, int n, int n_heads, int head_dim, int n_dims, RopeStyle style);
+void rope(
+    float* x, const float* cos_sin, int n, int n_heads, int head_dim, int n_dims, RopeStyle style);
 
 struct AttentionShape {
-  int n;           // query tokens
-  int position;    // of the first of them: it sees position + 1 keys, the next one more each
+  int n;         // query tokens
+  int position;  // of the first of them: it sees position + 1 keys, the next one more each
   int n_heads, n_kv_heads, head_dim;
 };
 // out (n, n_heads, head_dim) = softmax(q · kᵀ / sqrt(head_dim)) · v with causal mask.
-// q (n, n_heads, head_dim); k, v (positions, n_kv_heads, head_dim); head h uses KV head h / (n_heads / n_kv_heads).
-void attention(float* out, const float* q, const float* k, const float* v, const AttentionShape& shape, ThreadPool& threads);
+// q (n, n_heads, head_dim); k, v (positions, n_kv_heads, head_dim); head h uses KV head h /
+// (n_heads / n_kv_heads).
+void attention(float* out,
+               const float* q,
+               const float* k,
+               const float* v,
+               const AttentionShape& shape,
+               ThreadPool& threads);
 
 // gate (size) = silu(gate) · up, in place.
 void silu_mul(float* gate, const float* up, std::int64_t size);

@@ -25,8 +25,7 @@ class Cursor {
 
   // `what` names the field in the message when the bytes run out.
   template <class T>
-    requires std::is_arithmetic_v<T>
-  T read(std::string_view what) {
+  requires std::is_arithmetic_v<T> T read(std::string_view what) {
     need(sizeof(T), what);
     T value;
     std::memcpy(&value, bytes_.data() + position_, sizeof(T));

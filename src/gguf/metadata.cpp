@@ -9,19 +9,32 @@ namespace haikuda {
 
 const char* meta_type_name(MetaType type) {
   switch (type) {
-    case MetaType::u8: return "u8";
-    case MetaType::i8: return "i8";
-    case MetaType::u16: return "u16";
-    case MetaType::i16: return "i16";
-    case MetaType::u32: return "u32";
-    case MetaType::i32: return "i32";
-    case MetaType::f32: return "f32";
-    case MetaType::boolean: return "bool";
-    case MetaType::string: return "string";
-    case MetaType::array: return "array";
-    case MetaType::u64: return "u64";
-    case MetaType::i64: return "i64";
-    case MetaType::f64: return "f64";
+    case MetaType::u8:
+      return "u8";
+    case MetaType::i8:
+      return "i8";
+    case MetaType::u16:
+      return "u16";
+    case MetaType::i16:
+      return "i16";
+    case MetaType::u32:
+      return "u32";
+    case MetaType::i32:
+      return "i32";
+    case MetaType::f32:
+      return "f32";
+    case MetaType::boolean:
+      return "bool";
+    case MetaType::string:
+      return "string";
+    case MetaType::array:
+      return "array";
+    case MetaType::u64:
+      return "u64";
+    case MetaType::i64:
+      return "i64";
+    case MetaType::f64:
+      return "f64";
   }
   return "unknown";
 }

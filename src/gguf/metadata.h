@@ -13,8 +13,19 @@
 namespace haikuda {
 
 enum class MetaType : std::uint32_t {
-  u8 = 0, i8 = 1, u16 = 2, i16 = 3, u32 = 4, i32 = 5, f32 = 6, boolean = 7, string = 8, array = 9,
-  u64 = 10, i64 = 11, f64 = 12,
+  u8 = 0,
+  i8 = 1,
+  u16 = 2,
+  i16 = 3,
+  u32 = 4,
+  i32 = 5,
+  f32 = 6,
+  boolean = 7,
+  string = 8,
+  array = 9,
+  u64 = 10,
+  i64 = 11,
+  f64 = 12,
 };
 const char* meta_type_name(MetaType type);
 
@@ -41,8 +52,16 @@ class StringArray {
 struct MetaValue {
   MetaType type = MetaType::u8;
   MetaType elem_type = MetaType::u8;  // of an array
-  std::variant<std::uint64_t, std::int64_t, double, bool, std::string, std::vector<std::uint64_t>,
-               std::vector<std::int64_t>, std::vector<double>, std::vector<bool>, StringArray>
+  std::variant<std::uint64_t,
+               std::int64_t,
+               double,
+               bool,
+               std::string,
+               std::vector<std::uint64_t>,
+               std::vector<std::int64_t>,
+               std::vector<double>,
+               std::vector<bool>,
+               StringArray>
       value;
 };
 
@@ -59,14 +78,16 @@ class Metadata {
   const std::string& file_name() const { return file_name_; }
 
   // Any integer type; the value lies in [min, max].
-  std::optional<std::int64_t> find_int(std::string_view key,
-                                       std::int64_t min = 0,
-                                       std::int64_t max = std::numeric_limits<std::int64_t>::max()) const;
+  std::optional<std::int64_t> find_int(
+      std::string_view key,
+      std::int64_t min = 0,
+      std::int64_t max = std::numeric_limits<std::int64_t>::max()) const;
   std::optional<double> find_float(std::string_view key) const;  // f32 or f64
   std::optional<bool> find_bool(std::string_view key) const;
   const std::string* find_string(std::string_view key) const;
   const StringArray* find_strings(std::string_view key) const;
-  std::optional<std::vector<std::int64_t>> find_ints(std::string_view key) const;  // array of any integer type
+  std::optional<std::vector<std::int64_t>> find_ints(
+      std::string_view key) const;  // array of any integer type
   const std::vector<double>* find_floats(std::string_view key) const;
 
   // The same for keys that must be there.
@@ -82,7 +103,9 @@ class Metadata {
 
  private:
   [[noreturn]] void fail_missing(std::string_view key) const;
-  [[noreturn]] void fail_type(std::string_view key, const char* expected, const MetaValue& got) const;
+  [[noreturn]] void fail_type(std::string_view key,
+                              const char* expected,
+                              const MetaValue& got) const;
 
   struct Hash {
     using is_transparent = void;

@@ -31,7 +31,8 @@ std::optional<ShardName> parse_shard_name(std::string_view path) {
   constexpr std::string_view pattern = "-00001-of-00003.gguf";
   if (path.size() < pattern.size()) return std::nullopt;
   const std::string_view tail = path.substr(path.size() - pattern.size());
-  if (tail[0] != '-' || tail.substr(6, 4) != "-of-" || tail.substr(15) != ".gguf") return std::nullopt;
+  if (tail[0] != '-' || tail.substr(6, 4) != "-of-" || tail.substr(15) != ".gguf")
+    return std::nullopt;
   const auto number = parse_digits(tail.substr(1, 5));
   const auto count = parse_digits(tail.substr(10, 5));
   if (!number || !count) return std::nullopt;
@@ -52,8 +53,8 @@ void check_shard(const Metadata& metadata, std::int64_t index, std::int64_t coun
 void add_shard(ModelFiles& files, GgufFile&& shard, std::unordered_set<std::string>& names) {
   for (TensorView& t : shard.tensors) {
     if (!names.insert(t.name).second)
-      throw Error(ExitCode::model_file,
-                  fmt::format("{}: tensor {} is in an earlier shard too", printable(shard.metadata.file_name()), t.name));
+      throw Error(ExitCode::model_file, fmt::format("{}: tensor {} is in an earlier shard too",
+                                                    printable(shard.metadata.file_name()), t.name));
     files.tensors.push_back(std::move(t));
   }
 }
@@ -77,11 +78,14 @@ ModelFiles open_model_files(const std::string& path) {
 
   const auto name = parse_shard_name(path);
   if (!name || name->count != count)
-    files.metadata.fail("split.count", fmt::format("the model has {} shards, so its files are named "
-                                                   "NAME-00001-of-{:05}.gguf", count, count));
+    files.metadata.fail("split.count",
+                        fmt::format("the model has {} shards, so its files are named "
+                                    "NAME-00001-of-{:05}.gguf",
+                                    count, count));
   if (name->number != 1)
-    throw Error(ExitCode::model_file, fmt::format("{}: is shard {} of {}; open the first one, {}", printable(path),
-                                                  name->number, count, printable(shard_path(*name, 1))));
+    throw Error(ExitCode::model_file,
+                fmt::format("{}: is shard {} of {}; open the first one, {}", printable(path),
+                            name->number, count, printable(shard_path(*name, 1))));
   check_shard(files.metadata, 0, count);
   for (int i = 1; i < count; ++i) {
     GgufFile shard = add_file(shard_path(*name, i + 1));
@@ -90,8 +94,9 @@ ModelFiles open_model_files(const std::string& path) {
   }
   const auto n_tensors = files.metadata.find_int("split.tensors.count");
   if (n_tensors && *n_tensors != static_cast<std::int64_t>(files.tensors.size()))
-    files.metadata.fail("split.tensors.count", fmt::format("expected {} tensors over all shards, got {}", *n_tensors,
-                                                           files.tensors.size()));
+    files.metadata.fail("split.tensors.count",
+                        fmt::format("expected {} tensors over all shards, got {}", *n_tensors,
+                                    files.tensors.size()));
   return files;
 }
 

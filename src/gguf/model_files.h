@@ -18,8 +18,8 @@ struct ModelFiles {
   std::size_t total_bytes = 0;
 };
 
-// Opens `path` and, where it is the first shard of several, its siblings. Throws Error(model_file) naming
-// the shard that is missing or inconsistent.
+// Opens `path` and, where it is the first shard of several, its siblings. Throws Error(model_file)
+// naming the shard that is missing or inconsistent.
 ModelFiles open_model_files(const std::string& path);
 // A model that lies in memory, which outlives the result.
 ModelFiles open_model_bytes(std::span<const std::byte> bytes, const std::string& name);

@@ -11,7 +11,10 @@ namespace haikuda {
 
 // The weights view the files' bytes, so a Model is moved or kept, never copied.
 struct Model {
-  explicit Model(ModelFiles opened) : files(std::move(opened)), config(read_config(files.metadata)), weights(bind_weights(files, config)) {}
+  explicit Model(ModelFiles opened)
+      : files(std::move(opened)),
+        config(read_config(files.metadata)),
+        weights(bind_weights(files, config)) {}
   Model(const Model&) = delete;
   Model& operator=(const Model&) = delete;
   Model(Model&&) = default;

@@ -31,7 +31,8 @@ RopeFrequencies rope_frequencies(const RopeConfig& rope, const std::vector<float
     const double keep = rope.scaling == RopeScaling::yarn ? yarn_keep(rope, i) : 0;
     out.radians.push_back(frequency * (keep + (1 - keep) * scale));
   }
-  if (rope.scaling == RopeScaling::yarn) out.magnitude = (1 + 0.1 * std::log(rope.factor)) * rope.attn_factor;
+  if (rope.scaling == RopeScaling::yarn)
+    out.magnitude = (1 + 0.1 * std::log(rope.factor)) * rope.attn_factor;
   return out;
 }
 

@@ -7,7 +7,8 @@
 
 namespace haikuda {
 
-// A pair i of a head rotates at position p by the angle p * radians[i]; cos and sin are multiplied by `magnitude`.
+// A pair i of a head rotates at position p by the angle p * radians[i]; cos and sin are multiplied
+// by `magnitude`.
 struct RopeFrequencies {
   std::vector<double> radians;  // (n_dims / 2), per position
   double magnitude = 1;

@@ -21,8 +21,9 @@ class TemplateRanges {
     }
   }
   bool contain(const Match& match) const {
-    const auto after = std::upper_bound(ranges_.begin(), ranges_.end(), match.begin,
-                                        [](std::size_t at, const Range& r) { return at < r.begin; });
+    const auto after =
+        std::upper_bound(ranges_.begin(), ranges_.end(), match.begin,
+                         [](std::size_t at, const Range& r) { return at < r.begin; });
     return after != ranges_.begin() && match.end <= std::prev(after)->end;
   }
 

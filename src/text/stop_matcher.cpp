@@ -6,7 +6,8 @@
 
 namespace haikuda {
 
-StopMatcher::StopMatcher(std::span<const std::string> stop_strings) : strings_(stop_strings.begin(), stop_strings.end()), nodes_(1) {
+StopMatcher::StopMatcher(std::span<const std::string> stop_strings)
+    : strings_(stop_strings.begin(), stop_strings.end()), nodes_(1) {
   for (std::size_t i = 0; i < strings_.size(); ++i) insert(i);
   link_failures();
 }
@@ -15,7 +16,8 @@ void StopMatcher::insert(std::size_t string) {
   HAIKUDA_CHECK(!strings_[string].empty());
   int at = 0;
   for (const char byte : strings_[string]) {
-    const auto [child, is_new] = nodes_[static_cast<std::size_t>(at)].next.try_emplace(byte, static_cast<int>(nodes_.size()));
+    const auto [child, is_new] = nodes_[static_cast<std::size_t>(at)].next.try_emplace(
+        byte, static_cast<int>(nodes_.size()));
     const std::size_t depth = nodes_[static_cast<std::size_t>(at)].depth + 1;
     at = child->second;
     if (is_new) nodes_.emplace_back().depth = depth;

@@ -16,9 +16,9 @@ class StopMatcher {
   // Bytes, none of them empty. No strings: everything passes at once.
   explicit StopMatcher(std::span<const std::string> stop_strings);
 
-  // The text that can be no part of a match any more. Where the match that ends first is complete (the longest of
-  // those), what is before it is returned, match() is its text and all later text is dropped. Whole UTF-8 characters
-  // stay whole when text and stop strings are UTF-8.
+  // The text that can be no part of a match any more. Where the match that ends first is complete
+  // (the longest of those), what is before it is returned, match() is its text and all later text
+  // is dropped. Whole UTF-8 characters stay whole when text and stop strings are UTF-8.
   std::string push(std::string_view text);
   // The end: what was held back, as it belongs to no match.
   std::string flush();

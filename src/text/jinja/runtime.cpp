@@ -19,6 +19,10 @@ void Runtime::refuse(std::string_view message) const {
                           printable(template_name_), line, printable(message)));
 }
 
+void Runtime::fail_too_long() const {
+  fail(fmt::format("the text exceeds {} MiB", kMaxTextBytes >> 20));
+}
+
 void Runtime::pay(std::size_t bytes) {
   paid_ += bytes;
   if (paid_ > kMaxSteps * kBytesPerStep)
@@ -38,14 +42,12 @@ void Runtime::append(Text& out, std::string_view bytes, bool from_input) {
 void Runtime::make_room(const Text& out, std::size_t bytes) {
   constexpr std::size_t kPerAppend = 16;  // the cost of a call, in bytes
   pay(bytes + kPerAppend);
-  if (out.size() + bytes > kMaxTextBytes)
-    fail(fmt::format("the text exceeds {} MiB", kMaxTextBytes >> 20));
+  if (out.size() + bytes > kMaxTextBytes) fail_too_long();
 }
 
 Value Runtime::text(Text text) {
   charge(text.size());
-  if (text.size() > kMaxTextBytes)
-    fail(fmt::format("the text exceeds {} MiB", kMaxTextBytes >> 20));
+  if (text.size() > kMaxTextBytes) fail_too_long();
   return static_cast<const Text*>(&texts_.emplace_back(std::move(text)));
 }
 

@@ -23,6 +23,7 @@ class Runtime {
   Runtime& operator=(const Runtime&) = delete;
 
   [[noreturn]] void fail(std::string_view problem) const { fail_at(template_name_, line, problem); }
+  [[noreturn]] void fail_too_long() const;  // a text of more than kMaxTextBytes
   // Error(usage): the template itself refuses this conversation.
   [[noreturn]] void refuse(std::string_view message) const;
 

@@ -234,7 +234,9 @@ Text reversed(Runtime& runtime, const Text& text) {
 
 Text repeat(Runtime& runtime, const Text& text, std::int64_t count) {
   Text out;
-  for (std::int64_t i = 0; !text.empty() && i < count; ++i) runtime.append(out, text);
+  if (text.empty() || count <= 0) return out;
+  if (static_cast<std::uint64_t>(count) > kMaxTextBytes / text.size()) runtime.fail_too_long();
+  for (std::int64_t i = 0; i < count; ++i) runtime.append(out, text);
   return out;
 }
 
