@@ -1,5 +1,5 @@
-// A model loaded on a device together with the KV cache of one sequence. Coarse on purpose: how a device
-// fuses, batches or overlaps its work is its own affair.
+// A model loaded on a device together with the KV cache of one sequence. Coarse on purpose: how a
+// device fuses, batches or overlaps its work is its own affair.
 #pragma once
 
 #include <cstddef>
@@ -12,22 +12,25 @@
 namespace haikuda {
 
 struct BackendOptions {
-  int n_ctx = 0;        // positions the KV cache holds; at least 1
-  int n_threads = 0;    // of the host; 0: one for each core
-  int chunk = 512;      // tokens of a prompt computed at once
-  int device_index = 0; // of several GPUs
+  int n_ctx = 0;         // positions the KV cache holds; at least 1
+  int n_threads = 0;     // of the host; 0: one for each core
+  int chunk = 512;       // tokens of a prompt computed at once
+  int device_index = 0;  // of several GPUs
 };
 
 class Backend {
  public:
   virtual ~Backend() = default;
 
-  // Appends tokens to the sequence and computes the logits that follow the last one. Any number of tokens
-  // from 1; position() + tokens.size() <= n_ctx() and every id lies in the vocabulary, or Error(internal).
+  // Appends tokens to the sequence and computes the logits that follow the last one. Any number of
+  // tokens from 1; position() + tokens.size() <= n_ctx() and every id lies in the vocabulary, or
+  // Error(internal).
   virtual void append(std::span<const int> tokens) = 0;
-  // (n_vocab) F32 of the last appended token; valid until the next append. Not called before the first append.
+  // (n_vocab) F32 of the last appended token; valid until the next append. Not called before the
+  // first append.
   virtual std::span<const float> logits() = 0;
-  // The id of the greatest logit, the lowest id of equals. Throws Error(gpu_fault) when a logit is not finite.
+  // The id of the greatest logit, the lowest id of equals. Throws Error(gpu_fault) when a logit is
+  // not finite.
   virtual int argmax() = 0;
 
   // Tokens in the cache, which is the position of the next one.

@@ -1,0 +1,186 @@
+#include "infer/generator.h"
+
+#include <algorithm>
+#include <chrono>
+#include <limits>
+
+#include "base/error.h"
+#include "text/detokenizer.h"
+#include "text/stop_matcher.h"
+
+namespace haikuda {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+// Tokens to text on its way out: complete UTF-8, ended by a stop string.
+class TextOut {
+ public:
+  // `last`: the prompt's last token. After a special one the answer is a text of its own.
+  TextOut(const Tokenizer& tokenizer,
+          int last,
+          const GenerateOptions& options,
+          const GenerateHooks& hooks)
+      : detokenizer_(tokenizer, tokenizer.vocabulary().type(last) == TokenType::control),
+        matcher_(options.stop),
+        hooks_(hooks) {}
+
+  std::string push(int token) { return send(matcher_.push(detokenizer_.push(token))); }
+  void flush() {
+    send(matcher_.push(detokenizer_.flush()));
+    if (!matcher_.matched()) send(matcher_.flush());
+  }
+  const StopMatcher& matcher() const { return matcher_; }
+
+ private:
+  std::string send(std::string text) {
+    if (!text.empty()) hooks_.on_text(text);
+    return text;
+  }
+
+  Detokenizer detokenizer_;
+  StopMatcher matcher_;
+  const GenerateHooks& hooks_;
+};
+
+}  // namespace
+
+const char* finish_reason_name(FinishReason reason) {
+  switch (reason) {
+    case FinishReason::eos:
+      return "eos";
+    case FinishReason::length:
+      return "length";
+    case FinishReason::context:
+      return "context";
+    case FinishReason::stop:
+      return "stop";
+    case FinishReason::interrupted:
+      return "interrupted";
+  }
+  return "unknown";
+}
+
+Generator::Generator(Backend& backend, const Tokenizer& tokenizer, std::span<const int> prompt)
+    : backend_(backend), tokenizer_(tokenizer), prompt_(prompt) {
+  HAIKUDA_CHECK(!prompt.empty() &&
+                static_cast<int>(prompt.size()) <= backend.n_ctx() - backend.position());
+}
+
+bool Generator::prefill(int part, const std::function<bool()>& should_stop) {
+  const auto start = Clock::now();
+  for (auto rest = prompt_; !rest.empty();) {
+    if (should_stop()) return false;
+    const auto now = rest.first(std::min(rest.size(), static_cast<std::size_t>(part)));
+    backend_.append(now);
+    rest = rest.subspan(now.size());
+  }
+  backend_.argmax();  // waits for the device, so that the two times are told apart; also checks the
+                      // logits
+  prefill_s_ = seconds_since(start);
+  return true;
+}
+
+// Those after the prompt are kept, because a backend forgets them when a text goes on.
+std::span<const float> Generator::logits() {
+  if (backend_.position() == static_cast<int>(prompt_.size()) && !first_logits_.empty())
+    return first_logits_;
+  return backend_.logits();
+}
+
+int Generator::next_token(Sampler& sampler,
+                          const GenerateOptions& options,
+                          std::span<const int> history) {
+  const bool kept =
+      !first_logits_.empty() && backend_.position() == static_cast<int>(prompt_.size());
+  if (options.sampler.is_argmax() && !options.ignore_eos && !kept) return backend_.argmax();
+  auto all = logits();
+  check_finite_logits(all, backend_.position());
+  if (options.ignore_eos) {
+    masked_.assign(all.begin(), all.end());
+    // Finite, because samplers take no infinity; far below what any model gives.
+    for (const int id : tokenizer_.vocabulary().end_of_generation())
+      masked_[static_cast<std::size_t>(id)] = std::numeric_limits<float>::lowest() / 4;
+    all = masked_;
+  }
+  return sampler.sample(all, history);
+}
+
+// Whether generation goes on with the token; otherwise the reason is set.
+bool Generator::accept_token(int token,
+                             const GenerateOptions& options,
+                             GenerateResult& result) const {
+  if (!options.ignore_eos && tokenizer_.vocabulary().is_end_of_generation(token)) {
+    result.reason = FinishReason::eos;
+    return false;
+  }
+  result.tokens.push_back(token);
+  return true;
+}
+
+GenerateResult Generator::run(const GenerateOptions& options, const GenerateHooks& hooks) {
+  const int n_prompt = static_cast<int>(prompt_.size());
+  GenerateResult result;
+  result.n_prompt = n_prompt;
+  result.prefill_s = prefill_s_;
+  if (backend_.position() > n_prompt) backend_.truncate(n_prompt);
+  if (first_logits_.empty())
+    first_logits_.assign(backend_.logits().begin(), backend_.logits().end());
+  std::vector<int> history(prompt_.begin(), prompt_.end());
+  Sampler sampler(options.sampler);
+  TextOut out(tokenizer_, prompt_.back(), options, hooks);
+
+  const auto start = Clock::now();
+  while (options.n_predict < 0 || static_cast<int>(result.tokens.size()) < options.n_predict) {
+    if (hooks.should_stop()) {
+      result.reason = FinishReason::interrupted;
+      break;
+    }
+    const int token = next_token(sampler, options, history);
+    if (!accept_token(token, options, result)) break;
+    result.token_s.push_back(seconds_since(start));
+    if (options.n_logprobs)
+      result.logprobs.push_back(
+          {{token, logprob(logits(), token)}, top_logprobs(logits(), *options.n_logprobs)});
+    history.push_back(token);
+    const std::string text = out.push(token);
+    if (hooks.on_token)
+      hooks.on_token({static_cast<int>(result.tokens.size()) - 1, token, text,
+                      options.n_logprobs ? &result.logprobs.back() : nullptr});
+    if (out.matcher().matched()) break;
+    if (static_cast<int>(result.tokens.size()) == options.n_predict) break;
+    if (backend_.position() == backend_.n_ctx()) {
+      result.reason = FinishReason::context;
+      break;
+    }
+    backend_.append({&token, 1});
+    ++result.n_decoded;
+  }
+  out.flush();
+  if (out.matcher().matched()) {
+    result.reason = FinishReason::stop;
+    result.stop = out.matcher().match();
+  }
+  result.decode_s = seconds_since(start);
+  return result;
+}
+
+GenerateResult generate(Backend& backend,
+                        const Tokenizer& tokenizer,
+                        std::span<const int> prompt,
+                        const GenerateOptions& options,
+                        const GenerateHooks& hooks) {
+  Generator generator(backend, tokenizer, prompt);
+  if (generator.prefill(options.prefill_part, hooks.should_stop))
+    return generator.run(options, hooks);
+  GenerateResult result;
+  result.n_prompt = static_cast<int>(prompt.size());
+  result.reason = FinishReason::interrupted;
+  return result;
+}
+
+}  // namespace haikuda
