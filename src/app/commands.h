@@ -1,0 +1,15 @@
+// One function for each command; each is in the file of its name.
+#pragma once
+
+#include "app/options.h"
+#include "base/error.h"
+
+namespace haikuda {
+
+ExitCode run_generate(Options options);
+ExitCode run_info(const InfoOptions& options);
+ExitCode run_tokenize(const TokenizeOptions& options);
+ExitCode run_detokenize(const DetokenizeOptions& options);
+ExitCode run_devices(const DevicesOptions& options);
+
+}  // namespace haikuda

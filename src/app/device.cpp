@@ -1,0 +1,93 @@
+#include "app/device.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "base/error.h"
+#include "cpu/cpu_backend.h"
+#include "cuda/cuda_backend.h"
+
+namespace haikuda {
+namespace {
+
+constexpr int kCpuChunk = 128;
+
+void choose_device(Placement& placement, const ModelOptions& options) {
+  if (options.device.kind == DeviceKind::cpu) return;
+  const bool required = options.device.kind == DeviceKind::cuda;
+  if (!built_with_cuda()) {
+    if (required)
+      throw Error(ExitCode::no_gpu,
+                  "--device cuda: this executable was built without CUDA; use --device cpu");
+    return;
+  }
+  std::string reason;
+  const auto devices = find_cuda_devices(reason);
+  for (const CudaDevice& d : devices)
+    if (d.index == options.device.index) {
+      placement.cuda_device = d.index;
+      placement.free_bytes = d.free_bytes;
+      return;
+    }
+  if (!devices.empty())
+    reason = fmt::format("there is no device {}, only 0 to {}", options.device.index,
+                         devices.size() - 1);
+  if (required)
+    throw Error(ExitCode::no_gpu,
+                fmt::format("no usable CUDA device: {}; use --device cpu", reason));
+  placement.note = fmt::format("running on the CPU: {}", reason);
+}
+
+void check_layers(const Model& model, const ModelOptions& options) {
+  const int n = options.gpu_layers.value_or(0), all = model.config.n_layers;
+  if (n > 0 && n < all)
+    throw Error(
+        ExitCode::usage,
+        fmt::format(
+            "--gpu-layers {}: a model of {} layers lies on one device as a whole; use all or 0", n,
+            all));
+}
+
+}  // namespace
+
+Placement place_model(const Model& model, const ModelOptions& options) {
+  check_layers(model, options);
+  Placement placement;
+  choose_device(placement, options);
+  placement.n_ctx_max = placement.cuda_device ? max_cuda_context(model, *placement.cuda_device)
+                                              : max_cpu_context(model);
+  placement.n_ctx = options.n_ctx > 0 ? options.n_ctx : model.config.n_ctx_train;
+  if (options.n_ctx == 0 && placement.n_ctx_max > 0)
+    placement.n_ctx = std::min(placement.n_ctx, placement.n_ctx_max);
+  return placement;
+}
+
+void check_fits(const Placement& p) {
+  if (p.n_ctx_max < 1)
+    throw Error(ExitCode::out_of_memory,
+                "the model does not fit into the device's memory; try a smaller quantization or "
+                "--device cpu");
+  if (!p.fits())
+    throw Error(
+        ExitCode::out_of_memory,
+        fmt::format("-c {} does not fit into the device's memory; the largest that does is {}",
+                    p.n_ctx, p.n_ctx_max));
+}
+
+std::unique_ptr<Backend> make_backend(const Model& model,
+                                      const ModelOptions& options,
+                                      const Placement& placement) {
+  BackendOptions backend;
+  backend.n_ctx = placement.n_ctx;
+  backend.n_threads = options.n_threads;
+  if (!placement.cuda_device) {
+    backend.chunk = options.ubatch > 0 ? options.ubatch : kCpuChunk;
+    return make_cpu_backend(model, backend);
+  }
+  if (options.ubatch > 0) backend.chunk = options.ubatch;
+  backend.device_index = *placement.cuda_device;
+  return make_cuda_backend(model, backend);
+}
+
+}  // namespace haikuda

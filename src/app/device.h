@@ -1,0 +1,34 @@
+// Chooses the device and loads the model onto it.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "app/options.h"
+#include "infer/backend.h"
+
+namespace haikuda {
+
+// Where a model is to run, before anything is allocated there.
+struct Placement {
+  std::optional<int> cuda_device;  // none: the CPU
+  std::string note;                // why it is not a GPU, when one was looked for
+  int n_ctx_max = 0;               // the largest context that fits; 0: not even the weights do
+  int n_ctx = 0;                   // options.n_ctx, or the model's own as far as it fits
+  std::optional<std::uint64_t> free_bytes;  // of a GPU
+
+  bool fits() const { return n_ctx >= 1 && n_ctx <= n_ctx_max; }
+};
+
+// Throws Error(no_gpu) when a GPU was asked for and cannot be used, Error(usage) for a part of the
+// layers on one.
+Placement place_model(const Model& model, const ModelOptions& options);
+// Error(out_of_memory) with the largest context that fits.
+void check_fits(const Placement& placement);
+std::unique_ptr<Backend> make_backend(const Model& model,
+                                      const ModelOptions& options,
+                                      const Placement& placement);
+
+}  // namespace haikuda

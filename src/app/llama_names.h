@@ -1,0 +1,20 @@
+// The options of llama.cpp's programs that are spelt otherwise here, or that we do not have.
+#pragma once
+
+#include <string_view>
+
+namespace haikuda {
+
+struct LlamaName {
+  std::string_view name;
+  // "--long": stands for that option. "": what it asks for is what we do anyway. Else: why it is
+  // refused.
+  std::string_view meaning;
+
+  bool is_alias() const { return meaning.starts_with("--"); }
+};
+
+// nullptr when llama.cpp has no such option, or has it under our name.
+const LlamaName* find_llama_name(std::string_view name);
+
+}  // namespace haikuda

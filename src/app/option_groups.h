@@ -1,0 +1,58 @@
+// The definitions of options, one function for each group; each binds options to fields. CLI11
+// stays in options*.cpp.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "app/command_spec.h"
+#include "app/options.h"
+
+namespace CLI {
+class App;
+class Option;
+class Validator;
+}  // namespace CLI
+
+namespace haikuda {
+
+// Values as they were given, before the rules that concern several options.
+struct RawOptions {
+  Options options;
+  InfoOptions info;
+  TokenizeOptions tokenize;
+  DetokenizeOptions detokenize;
+  DevicesOptions devices;
+  std::string device = "auto", gpu_layers = "auto", flash_attention = "auto";
+  int main_gpu = -1;
+  bool raw = false, chat = false, json = false, jsonl = false, no_bos = false,
+       no_parse_special = false;
+  bool no_stats = false, stdin_only = false;
+  std::string prompt, system, truncate = "no", shell, config;
+  std::string samplers, sampler_sequence;
+  std::vector<std::string> dry_breakers;
+  std::int64_t seed = -1;
+  int n_logprobs = -1;
+};
+
+CLI::Validator number_in(double min, double max);  // unlike CLI::Range refuses NaN
+CLI::Validator one_of(std::vector<std::string> values);
+
+void add_model_option(CLI::App& app, std::string& model);
+void add_model_options(CLI::App& app, RawOptions& raw);
+void add_prompt_options(CLI::App& app, RawOptions& raw);
+void add_output_options(CLI::App& app, RawOptions& raw);
+void add_generation_options(CLI::App& app, RawOptions& raw);
+void add_sampler_options(CLI::App& app, RawOptions& raw);
+// After parsing: the order of the samplers, and whether all values make sense. Throws Error(usage).
+void resolve_samplers(const CLI::App& app, RawOptions& raw);
+void add_tool_options(CLI::App& app, const std::string& command, RawOptions& raw);
+
+// The pairs that one configuration file sets, in its order; `section` is a command's name or empty.
+struct ConfigValue {
+  std::string section, name;
+  std::vector<std::string> values;
+};
+std::vector<ConfigValue> read_config_file(const std::string& path);
+
+}  // namespace haikuda

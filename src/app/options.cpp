@@ -1,0 +1,348 @@
+#include "app/options.h"
+
+#include <algorithm>
+#include <charconv>
+#include <climits>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+
+#include "app/argv_shim.h"
+#include "app/completions.h"
+#include "app/help_text.h"
+#include "app/option_groups.h"
+#include "app/option_sources.h"
+#include "app/version.h"
+#include "base/error.h"
+#include "base/printable.h"
+#include "base/utf8.h"
+
+namespace haikuda {
+namespace {
+
+constexpr const char* kExamples =
+    "haikuda -m qwen2.5-0.5b \"Write a haiku about rain\"       ask a model\n"
+    "haikuda -m model.gguf -p \"The capital of\" -n 32          complete a text\n"
+    "git diff | haikuda -m qwen2.5-0.5b \"Summarize\" > s.txt   join stdin and a request\n"
+    "haikuda -m model.gguf -p \"1, 2,\" --json | jq -r .text    a record for scripts\n";
+
+constexpr const char* kFooter =
+    "Exit codes: 0 done, 1 internal, 2 usage, 3 model file missing or invalid, 4 unsupported "
+    "model,\n"
+    "5 no usable GPU, 6 out of memory, 7 GPU fault or non-finite logits, 8 input or output "
+    "failed,\n"
+    "9 prompt longer than the context, 124 --timeout, 130/143 interrupted, 141 broken pipe.\n"
+    "--name=value works too. Options are also read from HAIKUDA_NAME and LLAMA_ARG_NAME in the\n"
+    "environment and from ~/.config/haikuda/config.ini (name = value); -v shows where each came "
+    "from.\n"
+    "Most options of llama.cpp work as there (-ngl, -sys, -st and so on); what is not supported "
+    "says so.\n";
+
+struct CommandName {
+  const char *name, *summary;
+};
+constexpr CommandName kCommands[] = {
+    {"", "text from a GGUF model, on a GPU or on the CPU"},
+    {"info", "what a model file contains; reads its header only"},
+    {"tokenize", "the tokens of a text"},
+    {"detokenize", "the text of token ids"},
+    {"devices", "what this machine can run models on"},
+    {"completions", "a completion script for bash, zsh or fish"},
+};
+
+void define(CLI::App& app, const std::string& command, RawOptions& raw) {
+  if (command.empty()) {
+    add_prompt_options(app, raw);
+    add_model_options(app, raw);
+    add_generation_options(app, raw);
+    add_sampler_options(app, raw);
+    add_output_options(app, raw);
+  } else {
+    add_tool_options(app, command, raw);
+  }
+  app.add_option("--config", raw.config, "Read options from FILE")
+      ->type_name("FILE")
+      ->group("Help");
+  app.add_flag("-h,--help")->description("Print help")->group("Help");
+  if (!command.empty()) return;
+  app.add_flag("--version")->description("Print the version")->group("Help");
+  app.add_flag("--man")->description("Print the manual page, for man -l -")->group("Help");
+}
+
+// --- What CLI11 knows, as plain data ---
+
+std::vector<std::string> choices_of(const std::string& value_name) {
+  if (value_name.find('|') == std::string::npos) return {};
+  std::vector<std::string> out;
+  for (std::size_t begin = 0; begin <= value_name.size();) {
+    const std::size_t end = std::min(value_name.find('|', begin), value_name.size());
+    const std::string choice = value_name.substr(begin, end - begin);
+    const bool is_placeholder =
+        std::any_of(choice.begin(), choice.end(), [](char c) { return c >= 'A' && c <= 'Z'; });
+    if (!is_placeholder) out.push_back(choice);
+    begin = end + 1;
+  }
+  return out;
+}
+
+OptionSpec describe(const CLI::Option& option) {
+  OptionSpec spec;
+  for (const std::string& name : option.get_snames()) spec.names.push_back("-" + name);
+  for (const std::string& name : option.get_lnames()) spec.names.push_back("--" + name);
+  if (spec.names.empty()) spec.positional = option.get_name(true);
+  if (option.get_items_expected_max() > 0) spec.value_name = option.get_type_name();
+  spec.choices = choices_of(spec.value_name);
+  spec.description = option.get_description();
+  spec.default_text = option.get_default_str();
+  spec.group = option.get_group();
+  spec.repeatable = option.get_multi_option_policy() == CLI::MultiOptionPolicy::TakeAll;
+  return spec;
+}
+
+ProgramSpec describe_program() {
+  ProgramSpec program{kVersion, kExamples, kFooter, {}};
+  for (const CommandName& c : kCommands) {
+    CLI::App app;
+    app.set_help_flag();
+    app.option_defaults()->take_last();
+    RawOptions raw;
+    define(app, c.name, raw);
+    CommandSpec command{c.name, c.summary, {}};
+    for (const CLI::Option* option : app.get_options())
+      command.options.push_back(describe(*option));
+    program.commands.push_back(std::move(command));
+  }
+  return program;
+}
+
+// --- Rules that concern several options ---
+
+DeviceChoice parse_device(const std::string& text) {
+  if (text == "auto") return {DeviceKind::automatic, 0};
+  if (text == "cpu" || text == "none" || text == "CPU") return {DeviceKind::cpu, 0};
+  if (text == "cuda") return {DeviceKind::cuda, 0};
+  const std::size_t prefix = text.starts_with("cuda:") ? 5 : text.starts_with("CUDA") ? 4 : 0;
+  if (prefix > 0) {
+    int index = 0;
+    const char* last = text.data() + text.size();
+    const auto [end, error] = std::from_chars(text.data() + prefix, last, index);
+    if (error == std::errc{} && end == last && index >= 0 && index < 1024)
+      return {DeviceKind::cuda, index};
+  }
+  throw Error(ExitCode::usage,
+              fmt::format("--device: '{}' is none of auto, cpu, cuda, cuda:N", printable(text)));
+}
+
+std::optional<int> parse_gpu_layers(const std::string& text) {
+  if (text == "auto") return std::nullopt;
+  if (text == "all") return INT_MAX;
+  int n = 0;
+  const char* last = text.data() + text.size();
+  const auto [end, error] = std::from_chars(text.data(), last, n);
+  if (error != std::errc{} || end != last || n < 0)
+    throw Error(ExitCode::usage,
+                fmt::format("--gpu-layers: '{}' is none of auto, all and a number from 0 on",
+                            printable(text)));
+  return n;
+}
+
+void resolve_device(RawOptions& raw) {
+  Options& o = raw.options;
+  o.device = parse_device(raw.device);
+  if (raw.main_gpu >= 0) {
+    if (o.device.kind == DeviceKind::cpu)
+      throw Error(ExitCode::usage, "--device cpu excludes --main-gpu");
+    o.device = {DeviceKind::cuda, raw.main_gpu};
+  }
+  o.gpu_layers = parse_gpu_layers(raw.gpu_layers);
+  if (!o.gpu_layers) return;
+  const bool none = *o.gpu_layers == 0;
+  if (none ? o.device.kind == DeviceKind::cuda : o.device.kind == DeviceKind::cpu)
+    throw Error(ExitCode::usage, fmt::format("--gpu-layers {} contradicts --device {}",
+                                             raw.gpu_layers, none ? "cuda" : "cpu"));
+  if (none) o.device = {DeviceKind::cpu, 0};
+}
+
+void resolve_prompt(const CLI::App& app, RawOptions& raw) {
+  PromptOptions& p = raw.options.prompt;
+  if (app.count("--prompt") > 0) p.prompt = raw.prompt;
+  if (app.count("--system") > 0) p.system = raw.system;
+  const bool has_system = p.system || !p.system_file.empty();
+  if (p.system && !p.system_file.empty())
+    throw Error(ExitCode::usage, "give --system or --system-file, not both");
+  if (raw.raw && (raw.chat || has_system))
+    throw Error(ExitCode::usage, "--raw excludes --chat and --system");
+  if (!p.request.empty() && p.prompt)
+    throw Error(ExitCode::usage, "give a request or -p TEXT, not both");
+  if (raw.raw) p.style = PromptStyle::raw;
+  if (raw.chat || has_system) p.style = PromptStyle::chat;
+  p.truncate = raw.truncate == "head"     ? Truncate::head
+               : raw.truncate == "middle" ? Truncate::middle
+                                          : Truncate::refuse;
+}
+
+Options resolve_generate(const CLI::App& app, RawOptions&& raw) {
+  Options& o = raw.options;
+  resolve_prompt(app, raw);
+  resolve_device(raw);
+  resolve_samplers(app, raw);
+  if (raw.seed >= 0) o.seed = static_cast<std::uint64_t>(raw.seed);
+  if (raw.json && raw.jsonl) throw Error(ExitCode::usage, "give --json or --jsonl, not both");
+  if (raw.json) o.output.format = OutputFormat::json;
+  if (raw.jsonl) o.output.format = OutputFormat::jsonl;
+  if (app.count("--logprobs") > 0) o.n_logprobs = raw.n_logprobs;
+  if (o.n_logprobs && o.output.format == OutputFormat::text)
+    throw Error(ExitCode::usage, "--logprobs needs --json or --jsonl, which carry them");
+  for (const std::string& stop : o.stop) {
+    if (stop.empty()) throw Error(ExitCode::usage, "--stop: the text is empty");
+    if (find_invalid_utf8(stop))
+      throw Error(
+          ExitCode::usage,
+          fmt::format("--stop: '{}' is not valid UTF-8, which all output is", printable(stop)));
+  }
+  o.stats = !raw.no_stats && !o.quiet;
+  return std::move(o);
+}
+
+TokenizeOptions resolve_tokenize(const CLI::App& app, RawOptions&& raw) {
+  TokenizeOptions& t = raw.tokenize;
+  t.prompt = raw.options.prompt;
+  t.add_special = !raw.no_bos;
+  t.parse_special = !raw.no_parse_special;
+  t.json = raw.json;
+  if (app.count("--prompt") > 0) t.prompt.prompt = raw.prompt;
+  if (!t.prompt.request.empty()) {
+    if (t.prompt.prompt) throw Error(ExitCode::usage, "give a text or -p TEXT, not both");
+    t.prompt.prompt = std::exchange(t.prompt.request, {});
+  }
+  const bool has_other = t.prompt.prompt || !t.prompt.files.empty();
+  if (raw.stdin_only && has_other)
+    throw Error(ExitCode::usage, "--stdin excludes -p, -f and a text");
+  t.prompt.no_stdin = has_other;
+  t.prompt.style = PromptStyle::raw;
+  if (t.json && t.ids_only) throw Error(ExitCode::usage, "give --ids or --json, not both");
+  return std::move(t);
+}
+
+// --- Parsing ---
+
+std::string with_sources(std::string message, const std::vector<SourcedOption>& options) {
+  for (const SourcedOption& o : options)
+    if (o.origin != "flag" && message.find(o.name) != std::string::npos)
+      return fmt::format("{} (from {})", message, o.origin);
+  return message;
+}
+
+void parse_with(CLI::App& app,
+                const std::vector<SourcedOption>& options,
+                const std::vector<std::string>& positionals) {
+  std::vector<std::string> arguments;
+  for (const SourcedOption& o : options) {
+    if (o.has_value && !o.value.empty()) {
+      arguments.push_back(o.name + "=" + o.value);
+    } else {
+      arguments.push_back(o.name);
+      if (o.has_value) arguments.emplace_back();
+    }
+  }
+  arguments.emplace_back("--");
+  arguments.insert(arguments.end(), positionals.begin(), positionals.end());
+  std::reverse(arguments.begin(), arguments.end());  // as CLI11 wants them
+  try {
+    app.parse(std::move(arguments));
+  } catch (const CLI::ExtrasError&) {
+    throw Error(ExitCode::usage,
+                fmt::format("unexpected argument '{}'; quote a text of several words; see --help",
+                            positionals.empty() ? "" : printable(positionals.back())));
+  } catch (const CLI::ParseError& e) {
+    throw Error(ExitCode::usage, with_sources(printable(e.what()), options) + "; see --help");
+  }
+}
+
+std::vector<Setting> settings_of(const CommandSpec& command,
+                                 const std::vector<SourcedOption>& options) {
+  std::vector<Setting> out;
+  for (const OptionSpec& spec : command.options) {
+    if (spec.is_positional()) continue;
+    const auto given = std::find_if(options.rbegin(), options.rend(), [&](const SourcedOption& o) {
+      return o.name == spec.canonical();
+    });
+    if (given != options.rend())
+      out.push_back({given->name, given->has_value ? given->value : "on", given->origin});
+    else if (!spec.default_text.empty())
+      out.push_back({spec.canonical(), spec.default_text, "default"});
+  }
+  return out;
+}
+
+std::optional<PrintText> answer_by_text(const ProgramSpec& program,
+                                        const CommandSpec& command,
+                                        const ShimmedArguments& arguments) {
+  const auto asked = [&](std::string_view name) {
+    return std::any_of(arguments.options.begin(), arguments.options.end(),
+                       [&](const ShimmedOption& o) { return o.name == name; });
+  };
+  if (asked("--help")) return PrintText{help_text(program, command)};
+  if (asked("--version")) return PrintText{fmt::format("haikuda {}\n", program.version)};
+  if (asked("--man")) return PrintText{man_page(program)};
+  return std::nullopt;
+}
+
+// A command's name that comes too late would be taken for a request.
+void refuse_late_command(const ProgramSpec& program, const ShimmedArguments& arguments) {
+  if (arguments.positionals.size() != 1 || arguments.options.empty()) return;
+  const std::string& word = arguments.positionals.front();
+  if (!word.empty() && program.find(word) != nullptr)
+    throw Error(ExitCode::usage, fmt::format("the command comes first: haikuda {0} ...; to ask the "
+                                             "model \"{0}\", put it before the options "
+                                             "with a blank, as \"{0} \"",
+                                             word));
+}
+
+Request resolve(const CommandSpec& command,
+                const ProgramSpec& program,
+                const CLI::App& app,
+                RawOptions&& raw) {
+  if (command.name == "info") return std::move(raw.info);
+  if (command.name == "tokenize") return resolve_tokenize(app, std::move(raw));
+  if (command.name == "detokenize") return std::move(raw.detokenize);
+  if (command.name == "devices") return raw.devices;
+  return PrintText{completion_script(program, raw.shell)};
+}
+
+}  // namespace
+
+bool Options::is_set(std::string_view name) const {
+  return std::any_of(settings.begin(), settings.end(),
+                     [&](const Setting& s) { return s.name == name && s.origin != "default"; });
+}
+
+Request parse_options(int argc, const char* const* argv) {
+  std::vector<std::string> arguments(argv + std::min(argc, 1), argv + argc);
+  const ProgramSpec program = describe_program();
+  const CommandSpec* command =
+      arguments.empty() || arguments[0].empty() ? nullptr : program.find(arguments[0]);
+  if (command != nullptr)
+    arguments.erase(arguments.begin());
+  else
+    command = &program.commands.front();
+  const ShimmedArguments shimmed = shim_arguments(*command, arguments);
+  if (auto text = answer_by_text(program, *command, shimmed)) return std::move(*text);
+  if (command->name.empty()) refuse_late_command(program, shimmed);
+  const auto sourced = merge_sources(program, *command, shimmed.options);
+
+  CLI::App app;
+  app.set_help_flag();
+  app.option_defaults()->take_last();
+  RawOptions raw;
+  define(app, command->name, raw);
+  parse_with(app, sourced, shimmed.positionals);
+  if (!command->name.empty()) return resolve(*command, program, app, std::move(raw));
+  if (app.count("--list-devices") > 0) return DevicesOptions{};
+  Options options = resolve_generate(app, std::move(raw));
+  options.warnings = shimmed.warnings;
+  options.settings = settings_of(*command, sourced);
+  return options;
+}
+
+}  // namespace haikuda

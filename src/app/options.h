@@ -1,0 +1,131 @@
+// What was asked on the command line, validated. Parsing, and CLI11, are in options*.cpp alone.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "infer/sampler_options.h"
+
+namespace haikuda {
+
+enum class DeviceKind { automatic, cpu, cuda };
+
+struct DeviceChoice {
+  DeviceKind kind = DeviceKind::automatic;
+  int index = 0;  // of several GPUs
+};
+
+// How a prompt becomes tokens: as it stands, or as a user's message in the model's chat template.
+enum class PromptStyle { by_kind, raw, chat };
+// What gives way when a prompt is longer than the context.
+enum class Truncate { refuse, head, middle };
+enum class OutputFormat { text, json, jsonl };
+
+// An option's value and where it came from, for -v.
+struct Setting {
+  std::string name, value;
+  std::string origin;  // "flag", "environment NAME", "config FILE" or "default"
+};
+
+// Where a model is and where it runs.
+struct ModelOptions {
+  std::string model;  // -m: path, or the name of a fetched model; empty: the one inside
+  int n_ctx = 0;      // 0: what the model was trained for, as far as it fits
+  int n_threads = 0;  // 0: one for each core
+  int ubatch = 0;     // tokens of a prompt computed at once; 0: as the device likes it
+  DeviceChoice device;
+  // Layers on the GPU: none given; 0 is the CPU. A model is never split, so fewer than all are
+  // refused.
+  std::optional<int> gpu_layers;
+};
+
+struct PromptOptions {
+  std::string request;                // positional: a request; "-": stdin
+  std::optional<std::string> prompt;  // -p: text to complete; "-": stdin
+  std::vector<std::string> files;     // -f; "-": stdin
+  std::optional<std::string> system;  // --system
+  std::string system_file;            // --system-file
+  bool no_stdin = false;
+  bool escapes = false;  // -e: \n and the like in -p
+  PromptStyle style = PromptStyle::by_kind;
+  std::string chat_template;  // --chat-template: a file, or the name of a template of the model;
+                              // empty: its own
+  Truncate truncate = Truncate::refuse;
+  bool print = false;  // --print-prompt
+};
+
+// Parts of the sampler's options that only a tokenizer can resolve, as they were typed.
+struct SamplerTexts {
+  std::vector<std::string> logit_bias;      // "15043+1", "15043-inf"
+  std::vector<std::string> logit_bias_str;  // "Hello=-2": each token of the text
+  std::vector<std::string> dry_breakers = {"\n", ":", "\"", "*"};
+};
+
+struct OutputOptions {
+  OutputFormat format = OutputFormat::text;
+  std::string file;  // -o; empty: stdout
+  bool stream = false;
+};
+
+struct Options : ModelOptions {
+  PromptOptions prompt;
+  OutputOptions output;
+  SamplerOptions sampler;
+  SamplerTexts sampler_texts;
+  std::optional<std::uint64_t> seed;  // none: random
+  int n_predict = -1;
+  int batch = 512;  // tokens of a prompt between two questions whether to stop
+  int n_samples = 1;
+  std::optional<int> n_logprobs;
+  std::vector<std::string> stop;
+  bool ignore_eos = false;
+  double timeout_s = 0;  // 0: none
+  bool plan = false;
+  bool verbose = false;
+  bool quiet = false;
+  bool stats = true;
+  std::vector<std::string> warnings;
+  std::vector<Setting> settings;
+
+  // Whether the option, e.g. "--temp", was set by the user in any way.
+  bool is_set(std::string_view name) const;
+};
+
+struct InfoOptions {
+  std::string model;
+  bool json = false, tensors = false, metadata = false;
+};
+
+struct TokenizeOptions {
+  std::string model;
+  PromptOptions prompt;
+  bool ids_only = false, show_count = false, json = false;
+  bool add_special = true, parse_special = true;
+};
+
+struct DetokenizeOptions {
+  std::string model;
+  std::vector<std::string> ids;  // as typed; none: stdin
+  std::string file;
+  bool special = false;
+};
+
+struct DevicesOptions {
+  bool json = false;
+};
+
+// Something to print on stdout: --help, --version, --man, completions.
+struct PrintText {
+  std::string text;
+};
+
+using Request = std::
+    variant<Options, InfoOptions, TokenizeOptions, DetokenizeOptions, DevicesOptions, PrintText>;
+
+// Throws Error(usage), and Error(io) for a configuration file that was named and cannot be read.
+Request parse_options(int argc, const char* const* argv);
+
+}  // namespace haikuda

@@ -1,0 +1,92 @@
+#include <fstream>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+
+#include "app/option_groups.h"
+#include "base/error.h"
+#include "base/printable.h"
+
+namespace haikuda {
+namespace {
+
+void add_info_options(CLI::App& app, InfoOptions& o) {
+  app.add_option("file", o.model, "The model, as with -m")->type_name("MODEL");
+  add_model_option(app, o.model);
+  app.option_defaults()->group("Output");
+  app.add_flag("--json", o.json, "One JSON object");
+  app.add_flag("--tensors", o.tensors, "Each tensor: type, shape, name");
+  app.add_flag("--metadata", o.metadata, "Each key and its value");
+}
+
+void add_tokenize_options(CLI::App& app, RawOptions& raw) {
+  TokenizeOptions& o = raw.tokenize;
+  PromptOptions& p = raw.options.prompt;
+  app.add_option("text", p.request, "Text to tokenize")->type_name("TEXT");
+  add_model_option(app, o.model);
+  app.option_defaults()->group("Text");
+  app.add_option("-p,--prompt", raw.prompt, "Text to tokenize")->type_name("TEXT");
+  app.add_option("-f,--file", p.files, "The same from FILE, without its last newline; repeatable")
+      ->type_name("FILE")
+      ->take_all()
+      ->allow_extra_args(false);
+  app.add_flag("--stdin", raw.stdin_only, "The same from stdin; the default when no text is given");
+  app.add_flag("-e,--escape", p.escapes, "Read \\n, \\t, \\xHH and the like in -p");
+  app.add_flag("--no-bos", raw.no_bos, "Do not add BOS and EOS");
+  app.add_flag("--no-parse-special", raw.no_parse_special,
+               "Special tokens written in the text are text");
+  app.option_defaults()->group("Output");
+  app.add_flag("--ids", o.ids_only, "The ids alone, as [1, 2, 3]");
+  app.add_flag("--json", raw.json, "An object with ids, tokens and count");
+  app.add_flag("--show-count", o.show_count, "The number of tokens, last");
+}
+
+void add_detokenize_options(CLI::App& app, DetokenizeOptions& o) {
+  app.add_option("ids", o.ids, "Token ids; none: read them from stdin")
+      ->type_name("ID")
+      ->allow_extra_args(true);
+  add_model_option(app, o.model);
+  app.option_defaults()->group("Text");
+  app.add_option("-f,--file", o.file,
+                 "Read ids from FILE: a list, a JSON array or an object with ids")
+      ->type_name("FILE");
+  app.add_flag("--special", o.special, "Write special tokens too");
+}
+
+}  // namespace
+
+void add_tool_options(CLI::App& app, const std::string& command, RawOptions& raw) {
+  if (command == "info") add_info_options(app, raw.info);
+  if (command == "tokenize") add_tokenize_options(app, raw);
+  if (command == "detokenize") add_detokenize_options(app, raw.detokenize);
+  if (command == "devices")
+    app.add_flag("--json", raw.devices.json, "One JSON object")->group("Output");
+  if (command == "completions")
+    app.add_option("shell", raw.shell, "The shell")
+        ->type_name("bash|zsh|fish")
+        ->check(one_of({"bash", "zsh", "fish"}))
+        ->required();
+}
+
+std::vector<ConfigValue> read_config_file(const std::string& path) {
+  std::ifstream in(path);
+  if (!in)
+    throw Error(ExitCode::io,
+                fmt::format("cannot read the configuration file '{}'", printable(path)));
+  std::vector<ConfigValue> out;
+  try {
+    for (CLI::ConfigItem& item : CLI::ConfigINI().from_config(in)) {
+      if (item.name == "++" || item.name == "--") continue;  // a section's begin and end
+      out.push_back({item.parents.empty() ? "" : CLI::detail::join(item.parents, "."),
+                     std::move(item.name), std::move(item.inputs)});
+    }
+  } catch (const CLI::Error& e) {
+    throw Error(ExitCode::usage, fmt::format("{}: {}", printable(path), printable(e.what())));
+  }
+  if (in.bad())
+    throw Error(ExitCode::io,
+                fmt::format("cannot read the configuration file '{}'", printable(path)));
+  return out;
+}
+
+}  // namespace haikuda

@@ -1,0 +1,81 @@
+#include "app/plan.h"
+
+#include <fmt/format.h>
+
+#include "app/json_text.h"
+#include "base/printable.h"
+#include "infer/kv_layout.h"
+
+namespace haikuda {
+namespace {
+
+constexpr std::size_t kCpuKvBytes = 4, kCudaKvBytes = 2;  // of an element: F32 and F16
+constexpr int kCpuChunk = 128, kCudaChunk = 512;
+
+std::string device_name(const Placement& p) {
+  return p.cuda_device ? fmt::format("cuda:{}", *p.cuda_device) : "cpu";
+}
+
+// Activations of a chunk and the logits, in F32; CUDA's workspaces come on top.
+std::uint64_t scratch_bytes(const ModelConfig& c, int chunk) {
+  const auto per_token =
+      static_cast<std::uint64_t>(2 * c.n_embd + 2 * c.q_size() + 2 * c.n_ff + c.rope.n_dims);
+  return (per_token * static_cast<std::uint64_t>(chunk) + static_cast<std::uint64_t>(c.n_vocab)) *
+         sizeof(float);
+}
+
+}  // namespace
+
+Plan make_plan(const Model& model,
+               const Options& options,
+               const Placement& placement,
+               std::optional<int> n_prompt) {
+  Plan plan{model_facts(model.files), placement, n_prompt};
+  const bool gpu = placement.cuda_device.has_value();
+  const int chunk = options.ubatch > 0 ? options.ubatch : gpu ? kCudaChunk : kCpuChunk;
+  plan.weight_bytes = model.weights.total_bytes();
+  plan.kv_bytes =
+      KvLayout(model.config, placement.n_ctx).total_elems() * (gpu ? kCudaKvBytes : kCpuKvBytes);
+  plan.scratch_bytes = scratch_bytes(model.config, std::min(chunk, placement.n_ctx));
+  return plan;
+}
+
+std::string plan_text(const Plan& plan) {
+  const Placement& p = plan.placement;
+  std::string out =
+      fmt::format("model    {} {} {}, {}\n", printable(plan.model.architecture),
+                  human_count(plan.model.n_params), plan.model.quant(), printable(plan.model.file));
+  out += fmt::format("device   {}{}\n", device_name(p),
+                     p.free_bytes ? ", " + human_bytes(*p.free_bytes) + " free" : "");
+  out += fmt::format("context  {} tokens, {} at most\n", p.n_ctx, p.n_ctx_max);
+  if (plan.n_prompt) out += fmt::format("prompt   {} tokens\n", *plan.n_prompt);
+  out += fmt::format("weights  {}{}\n", human_bytes(plan.weight_bytes),
+                     p.cuda_device ? "" : ", mapped from the file");
+  out += fmt::format("KV cache {}\nscratch  {}\n", human_bytes(plan.kv_bytes),
+                     human_bytes(plan.scratch_bytes));
+  return out + fmt::format("total    {}, which {}\n", human_bytes(plan.total_bytes()),
+                           p.fits() ? "fits" : "does not fit");
+}
+
+std::string plan_json(const Plan& plan) {
+  const Placement& p = plan.placement;
+  const Json json = {{"schema", kSchemaVersion},
+                     {"model",
+                      {{"file", plan.model.file},
+                       {"name", plan.model.name},
+                       {"arch", plan.model.architecture},
+                       {"quant", plan.model.quant()}}},
+                     {"device", device_name(p)},
+                     {"n_ctx", p.n_ctx},
+                     {"n_ctx_max", p.n_ctx_max},
+                     {"prompt_tokens", plan.n_prompt ? Json(*plan.n_prompt) : Json(nullptr)},
+                     {"weights_bytes", plan.weight_bytes},
+                     {"kv_bytes", plan.kv_bytes},
+                     {"scratch_bytes", plan.scratch_bytes},
+                     {"total_bytes", plan.total_bytes()},
+                     {"free_bytes", p.free_bytes ? Json(*p.free_bytes) : Json(nullptr)},
+                     {"fits", p.fits()}};
+  return dump_json(json, false, true);
+}
+
+}  // namespace haikuda

@@ -1,0 +1,44 @@
+// The JSON that --json and --jsonl write; result.schema.json describes it.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "app/model_facts.h"
+#include "infer/generator.h"
+#include "text/tokenizer.h"
+
+namespace haikuda {
+
+// What all samples of a run share.
+struct RunFacts {
+  ModelFacts model;
+  std::string device;
+  std::uint64_t device_bytes = 0;
+  bool on_gpu = false;
+  int n_ctx = 0;
+  double load_s = 0;
+};
+
+struct SampleFacts {
+  int index = 0;
+  const SamplerOptions& sampler;  // with this sample's seed
+  const GenerateResult& result;
+  std::string finish_reason;  // finish_reason_name, or "timeout"
+  std::string text;           // as printed
+};
+
+// One line each, with its newline. `ascii`: for a terminal.
+std::string result_line(const RunFacts& run,
+                        const SampleFacts& sample,
+                        const Tokenizer& tokenizer,
+                        bool as_event,
+                        bool ascii);
+std::string token_line(int sample, const TokenEvent& event, const Tokenizer& tokenizer, bool ascii);
+// Text that became certain only at the end, of no token in particular.
+std::string rest_line(int sample, const std::string& text, bool ascii);
+
+// The value that a share `p` of the values does not exceed (nearest rank). `values` is not empty.
+double percentile(std::vector<double> values, double p);
+
+}  // namespace haikuda

@@ -1,0 +1,20 @@
+// Ctrl-C, SIGTERM and --timeout as a flag that the generation loop asks for; a second signal ends
+// the process at once.
+#pragma once
+
+#include <optional>
+
+#include "base/error.h"
+
+namespace haikuda {
+
+void install_signal_handlers();
+// Until this is called nothing was generated that could be lost, so Ctrl-C and SIGTERM end the
+// process at once, whatever it is doing.
+void finish_gently_on_signals();
+// After that time stop_requested() tells of the timeout.
+void start_timeout(double seconds);
+// The exit code of what asked the program to stop.
+std::optional<ExitCode> stop_requested();
+
+}  // namespace haikuda

@@ -1,0 +1,16 @@
+// What may be shown on a stream.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace haikuda {
+
+// Newlines and tabs pass, other control characters become visible.
+std::string for_terminal(std::string_view text);
+
+// Whether escape sequences may be written to the descriptor: a terminal that is not dumb, and no
+// NO_COLOR.
+bool may_use_escapes(int descriptor);
+
+}  // namespace haikuda
