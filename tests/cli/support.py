@@ -1,0 +1,150 @@
+"""What the tests of the command line share: the models, running the executable, reading a terminal."""
+import os
+import pathlib
+import pty
+import re
+import select
+import signal
+import subprocess
+import tempfile
+import time
+import unittest
+
+TIMEOUT_S = 120
+_place = None  # the Workplace of this run
+
+
+class Workplace:
+    """A folder with tiny models; the environment of the tests."""
+
+    def __init__(self, binary, maker, device):
+        self.binary, self.maker, self.device = binary, maker, device
+        self._folder = tempfile.TemporaryDirectory(prefix="haikuda-cli-")
+        self.folder = pathlib.Path(self._folder.name)
+        self.smollm2 = _model_folder() / "smollm2-135m.gguf"
+
+    def __enter__(self):
+        global _place
+        _place = self
+        os.environ["XDG_CONFIG_HOME"] = str(self.folder / "no-config")  # not that of whoever runs the tests
+        return self
+
+    def __exit__(self, *_):
+        self._folder.cleanup()
+
+    def tiny(self, name="tiny", *options):
+        """A random qwen2; `name` and options go together."""
+        path = self.folder / f"{name}.gguf"
+        if not path.exists():
+            subprocess.run([self.maker, "qwen2", "Q8_0", path, "--embd", "64", "--ff", "96", *options], check=True)
+        return path
+
+
+def _model_folder():
+    cache = os.environ.get("XDG_CACHE_HOME") or pathlib.Path(os.environ.get("HOME", "")) / ".cache"
+    return pathlib.Path(os.environ.get("HAIKUDA_MODELS") or pathlib.Path(cache) / "haikuda" / "models")
+
+
+class Output:
+    """What one run left."""
+
+    def __init__(self, stdout, stderr, code):
+        self.stdout, self.stderr, self.code = stdout, stderr.decode("utf-8", "replace"), code
+
+    @property
+    def text(self):
+        return self.stdout.decode("utf-8")
+
+    @property
+    def n_prompt(self):
+        return int(re.search(r"prompt (\d+) tokens", self.stderr)[1])
+
+    @property
+    def n_generated(self):
+        return int(re.search(r"generated (\d+) tokens", self.stderr)[1])
+
+
+def shell_code(returncode):
+    """As $? of a shell shows it."""
+    return 128 - returncode if returncode < 0 else returncode
+
+
+class CommandLineTest(unittest.TestCase):
+    maxDiff = 4000
+
+    def setUp(self):
+        self.place = _place
+        self.folder = _place.folder
+        self.model = _place.tiny()
+
+    def command(self, *arguments, model=None, device=None):
+        device = device or _place.device
+        return [_place.binary, "-m", model or self.model, "--device", device, *map(str, arguments)]
+
+    def run_raw(self, *arguments, stdin=None, env=None, stdout=subprocess.PIPE):
+        """Nothing added to the arguments; stdin is bytes, or None for /dev/null."""
+        given = {"stdin": subprocess.DEVNULL} if stdin is None else {"input": stdin}
+        done = subprocess.run([_place.binary, *map(str, arguments)], **given, stdout=stdout, stderr=subprocess.PIPE,
+                              env=None if env is None else os.environ | env, timeout=TIMEOUT_S)
+        return Output(done.stdout, done.stderr, shell_code(done.returncode))
+
+    def run_model(self, *arguments, model=None, device=None, **how):
+        return self.run_raw(*self.command(*arguments, model=model, device=device)[1:], **how)
+
+    def greedy(self, *arguments, n=16, **how):
+        out = self.run_model("--temp", 0, "-n", n, *arguments, **how)
+        self.assertEqual(out.code, 0, out.stderr)
+        return out
+
+    def assert_fails(self, code, *words, out):
+        """Exit code, nothing on stdout, and one line on stderr that holds the words."""
+        self.assertEqual(out.code, code, out.stderr)
+        self.assertEqual(out.stdout, b"")
+        self.assertRegex(out.stderr, r"^haikuda: error: [^\n]+\n$")
+        for word in words:
+            self.assertIn(word, out.stderr)
+
+    def need_smollm2(self):
+        if not _place.smollm2.exists():
+            self.skipTest("scripts/fetch_model.sh smollm2-135m fetches the model")
+        return _place.smollm2
+
+
+class Terminal:
+    """A run whose stdout is a pseudo-terminal."""
+
+    def __init__(self, command):
+        self._ours, theirs = pty.openpty()
+        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=theirs, stderr=subprocess.PIPE)
+        os.close(theirs)
+
+    def read_chunk(self, timeout_s=TIMEOUT_S):
+        """What one read returns; empty at the end."""
+        if not select.select([self._ours], [], [], timeout_s)[0]:
+            raise TimeoutError("nothing came from the terminal")
+        try:
+            return os.read(self._ours, 65536)
+        except OSError:  # how Linux says that the other side was closed
+            return b""
+
+    def read_all(self):
+        chunks = []
+        while chunk := self.read_chunk():
+            chunks.append(chunk)
+        return chunks
+
+    def signal_and_wait(self, number):
+        """The exit code, and the seconds from the signal to the end."""
+        start = time.monotonic()
+        self.process.send_signal(number)
+        while self.read_chunk():
+            pass
+        code = shell_code(self.process.wait(TIMEOUT_S))
+        return code, time.monotonic() - start
+
+    def close(self):
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGKILL)
+            self.process.wait()
+        self.process.stderr.close()
+        os.close(self._ours)
