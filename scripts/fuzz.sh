@@ -38,6 +38,7 @@ options_of() {
     model_load) echo "-dict=tests/fuzz/gguf.dict -max_len=65536 -malloc_limit_mb=64" ;;
     chat_template) echo "-dict=tests/fuzz/jinja.dict -max_len=8192" ;;
     options) echo "-dict=tests/fuzz/options.dict -max_len=1024" ;;
+    dequantize) echo "-max_len=640" ;;  # three blocks of the largest type
     *) echo "-max_len=2048" ;;
   esac
 }

@@ -1,3 +1,7 @@
+#include <cerrno>
+#include <cstdint>
+#include <cstring>
+#include <filesystem>
 #include <fstream>
 
 #include <CLI/CLI.hpp>
@@ -68,11 +72,35 @@ void add_tool_options(CLI::App& app, const std::string& command, RawOptions& raw
         ->required();
 }
 
+namespace {
+
+constexpr std::uintmax_t kMaxConfigBytes = std::uintmax_t{1} << 20;
+
+[[noreturn]] void fail_config(ExitCode code, const std::string& path, const std::string& why) {
+  throw Error(code,
+              fmt::format("cannot read the configuration file '{}': {}", printable(path), why));
+}
+
+// Neither endless nor waiting: a device or a FIFO is refused.
+void check_config_file(const std::string& path) {
+  std::error_code error;
+  const auto status = std::filesystem::status(path, error);
+  if (error) fail_config(ExitCode::io, path, error.message());
+  if (!std::filesystem::is_regular_file(status))
+    fail_config(ExitCode::io, path, "not a regular file");
+  const std::uintmax_t bytes = std::filesystem::file_size(path, error);
+  if (error) fail_config(ExitCode::io, path, error.message());
+  if (bytes > kMaxConfigBytes)
+    fail_config(ExitCode::usage, path,
+                fmt::format("{} bytes, at most {} are allowed", bytes, kMaxConfigBytes));
+}
+
+}  // namespace
+
 std::vector<ConfigValue> read_config_file(const std::string& path) {
+  check_config_file(path);
   std::ifstream in(path);
-  if (!in)
-    throw Error(ExitCode::io,
-                fmt::format("cannot read the configuration file '{}'", printable(path)));
+  if (!in) fail_config(ExitCode::io, path, std::strerror(errno));
   std::vector<ConfigValue> out;
   try {
     for (CLI::ConfigItem& item : CLI::ConfigINI().from_config(in)) {
@@ -83,9 +111,7 @@ std::vector<ConfigValue> read_config_file(const std::string& path) {
   } catch (const CLI::Error& e) {
     throw Error(ExitCode::usage, fmt::format("{}: {}", printable(path), printable(e.what())));
   }
-  if (in.bad())
-    throw Error(ExitCode::io,
-                fmt::format("cannot read the configuration file '{}'", printable(path)));
+  if (in.bad()) fail_config(ExitCode::io, path, std::strerror(errno));
   return out;
 }
 

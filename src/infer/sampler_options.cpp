@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/printable.h"
 
 namespace haikuda {
 namespace {
@@ -55,7 +56,8 @@ SamplerKind kind_of_name(std::string_view given) {
     if (name == other) return kind;
   std::string known;
   for (const KindName& k : kKinds) known += fmt::format("{}{}", known.empty() ? "" : ";", k.name);
-  usage_error(fmt::format("--samplers: unknown sampler '{}'; known are {}", given, known));
+  usage_error(
+      fmt::format("--samplers: unknown sampler '{}'; known are {}", printable(given), known));
 }
 
 void check_repeats(const std::vector<SamplerKind>& samplers) {
@@ -208,7 +210,8 @@ std::vector<SamplerKind> parse_sampler_sequence(std::string_view letters) {
     const auto* found = std::find_if(std::begin(kKinds), std::end(kKinds),
                                      [&](const KindName& k) { return k.letter == letter; });
     if (found == std::end(kKinds))
-      usage_error(fmt::format("--sampler-seq: unknown sampler '{}'; known are edskypmxt", letter));
+      usage_error(fmt::format("--sampler-seq: unknown sampler '{}'; known are edskypmxt",
+                              printable({&letter, 1})));
     samplers.push_back(found->kind);
   }
   check_repeats(samplers);

@@ -238,3 +238,15 @@ class Sources(CommandLineTest):
         out = self.run_model("-p", "hello", "--temp", 0, env=environment)
         self.assertEqual(out.n_generated, 3)
         self.assertEqual(self.run_model("-p", "hello", "--temp", 0, "-n", 2, env=environment).n_generated, 2)
+
+    def test_a_config_that_never_ends_or_is_too_long_is_refused(self):
+        fifo, long = self.folder / "fifo.ini", self.folder / "long.ini"
+        os.mkfifo(fifo)
+        long.write_text("# " + "x" * (1 << 20))
+        for path, code, why in (("/dev/zero", 8, "not a regular file"), (fifo, 8, "not a regular file"),
+                                (self.folder / "none.ini", 8, "No such file"), (long, 2, "at most 1048576")):
+            with self.subTest(path=path):
+                out = self.run_model("-p", "hello", "--config", path)
+                self.assertEqual(out.code, code, out.stderr)
+                self.assertIn(why, out.stderr)
+                self.assertEqual(out.stdout, b"")
