@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Everything that needs a GPU, on a machine that has one and a finished build: the CUDA tests, the memory checker on
-# their [memcheck] part, and a real model against the CPU where HAIKUDA_TEST_MODEL names its file. Ends in a table.
+# Everything that needs a GPU, on a machine that has one and a finished build: the CUDA tests, the command line on the
+# GPU, the memory checker on the [memcheck] tests, and a real model against the CPU where HAIKUDA_TEST_MODEL names its file. Ends in a table.
 # usage: scripts/gpu_check.sh [build directory, default: build]
 set -u
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/.." || exit 2
 build=${1:-build}
 tests=$(find "$build" -type f -name haikuda_cuda_tests -perm -u+x 2>/dev/null | head -1)
 if [ -z "$tests" ]; then
@@ -17,7 +17,8 @@ trap 'rm -rf "$logs"' EXIT
 if ! ldconfig -p 2>/dev/null | grep -q 'libcublas\.so\.1[23]'; then
   found=$(find / -xdev \( -name 'libcublas.so.13' -o -name 'libcublas.so.12' \) 2>/dev/null | head -1)
   if [ -n "$found" ]; then
-    export LD_LIBRARY_PATH="$(dirname "$found")${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
+    LD_LIBRARY_PATH="$(dirname "$found")${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
+    export LD_LIBRARY_PATH
     echo "gpu_check: cuBLAS from $found"
   fi
 fi
@@ -43,11 +44,12 @@ step() {
   grep -E 'NMSE [0-9]|near-tie|tokens/s|largest context' "$log"
   tail -6 "$log"
   rows+=("$(printf '%-22s %-12s %5d s  %s' "$name" "$verdict" $((end - start)) \
-    "$(grep -E 'assertions|All tests passed|ERROR SUMMARY|skipped' "$log" | tail -1)")")
+    "$(grep -E 'assertions|All tests passed|^OK|^FAILED|ERROR SUMMARY|skipped' "$log" | tail -1)")")
 }
 
 step ops "$tests" '[ops]'
 step models "$tests" '[model]'
+step command_line python3 tests/cli/run.py "$build/haikuda" --device cuda
 if command -v compute-sanitizer >/dev/null; then
   step memcheck compute-sanitizer --tool memcheck --leak-check full --error-exitcode 1 "$tests" '[memcheck]'
 else
