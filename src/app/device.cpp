@@ -11,8 +11,6 @@
 namespace haikuda {
 namespace {
 
-constexpr int kCpuChunk = 128;
-
 void choose_device(Placement& placement, const ModelOptions& options) {
   if (options.device.kind == DeviceKind::cpu) return;
   const bool required = options.device.kind == DeviceKind::cuda;

@@ -19,6 +19,7 @@
 #include "app/terminal.h"
 #include "app/text_sink.h"
 #include "base/printable.h"
+#include "cpu/cpu_backend.h"
 #include "infer/generator.h"
 #include "model/model.h"
 
@@ -26,7 +27,6 @@ namespace haikuda {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-constexpr int kCpuPrefillPart = 128;  // costs nothing, and a timeout is noticed sooner
 
 std::uint64_t random_seed() {
   std::random_device device;
@@ -189,7 +189,8 @@ bool generate_all(Run& run, Backend& backend, std::span<const int> tokens) {
   const Options& o = run.options;
   GenerateOptions generation{o.n_predict, o.sampler, o.stop, o.ignore_eos, o.n_logprobs, o.batch};
   generation.sampler.seed = o.seed ? *o.seed : random_seed();
-  if (!run.facts.on_gpu) generation.prefill_part = std::min(o.batch, kCpuPrefillPart);
+  // One chunk a part costs nothing, and a timeout is noticed sooner.
+  if (!run.facts.on_gpu) generation.prefill_part = std::min(o.batch, kCpuChunk);
   Generator generator(backend, run.tokenizer, tokens);
   const bool ready = generator.prefill(generation.prefill_part, stop_question(run.sink));
   finish_gently_on_signals();

@@ -4,13 +4,14 @@
 
 #include "app/json_text.h"
 #include "base/printable.h"
+#include "cpu/cpu_backend.h"
 #include "infer/kv_layout.h"
 
 namespace haikuda {
 namespace {
 
 constexpr std::size_t kCpuKvBytes = 4, kCudaKvBytes = 2;  // of an element: F32 and F16
-constexpr int kCpuChunk = 128, kCudaChunk = 512;
+constexpr int kCudaChunk = BackendOptions{}.chunk;
 
 std::string device_name(const Placement& p) {
   return p.cuda_device ? fmt::format("cuda:{}", *p.cuda_device) : "cpu";

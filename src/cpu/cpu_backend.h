@@ -7,6 +7,10 @@
 
 namespace haikuda {
 
+// Tokens of a prompt computed at once where nobody asks for another number: what they share stays
+// in the processor's cache.
+constexpr int kCpuChunk = 128;
+
 // Uses the weights of `model` where they lie; it outlives the backend. Throws Error(out_of_memory)
 // when the cache does not fit.
 std::unique_ptr<Backend> make_cpu_backend(const Model& model, const BackendOptions& options);
