@@ -130,6 +130,11 @@ class CudaBackend : public Backend {
     HAIKUDA_CHECK(n_tokens >= 0 && n_tokens <= position_);
     position_ = n_tokens;
   }
+  void set_probe(Probe* probe) override {
+    Backend::set_probe(probe);
+    forward_.set_probe(probe);
+  }
+  CachedKv cached_kv(int layer) override { return forward_.cached_kv(layer, position_); }
   std::string device_name() const override {
     return fmt::format("CUDA {}, {}{}", index_, name_,
                        forward_.found_cublas() ? "" : " (slow prompts: no cuBLAS found)");

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "cuda/download.h"
 #include "model/rope_frequencies.h"
 
 namespace haikuda::cuda {
@@ -55,6 +56,7 @@ Forward::Forward(const Model& model,
     : config_(model.config),
       weights_(weights),
       stream_(stream.get()),
+      chunk_(sizes.chunk),
       cache_(config_, sizes.n_ctx),
       gemm_(gemm_sizes(model, sizes), sizes.has_bfloat16, stream_),
       scratch_(config_, sizes.chunk),
@@ -85,7 +87,8 @@ QkvVectors Forward::vectors_of(const DeviceLayerWeights& w) const {
           .v_bias = w.attn_v_bias,
           .q_norm = w.attn_q_norm,
           .k_norm = w.attn_k_norm,
-          .cos_sin = cos_sin_.data()};
+          .cos_sin = cos_sin_.data(),
+          .steps = tap_ ? tap_->qkv_steps() : QkvSteps{}};
 }
 
 QkvShape Forward::qkv_shape(int n) const {
@@ -105,7 +108,28 @@ AttentionShape Forward::attention_shape(int n) const {
           .head_dim = config_.head_dim};
 }
 
+void Forward::set_probe(Probe* probe) {
+  tap_ = probe == nullptr ? nullptr : std::make_unique<ProbeTap>(*probe, config_, chunk_, stream_);
+}
+
+void Forward::show_inputs() const {
+  if (tap_) tap_->show_inputs(tokens_.data(), scratch_.x.data(), radians_.data(), cos_sin_.data());
+}
+
+void Forward::show_qkv(int layer) const {
+  const bool has_head_norm =
+      weights_.layers[static_cast<std::size_t>(layer)].attn_q_norm != nullptr;
+  if (tap_) tap_->show_qkv(layer, has_head_norm, scratch_.q.data(), cache_.k(layer));
+}
+
+CachedKv Forward::cached_kv(int layer, int n_positions) const {
+  const std::size_t size = product(n_positions, config_.kv_size());
+  return {download_as_float(cache_.k(layer), size, stream_),
+          download_as_float(cache_.v(layer), size, stream_)};
+}
+
 void Forward::run(int position, int n, bool want_logits) {
+  if (tap_) tap_->begin(position, n);
   set_int(position_.data(), position, stream_);
   if (n == 1)
     decode(want_logits);
@@ -122,28 +146,42 @@ void Forward::prefill(int n, bool want_logits) {
   const auto attention = n <= kMaxGemvTokens ? attention_decode : attention_prefill;
 
   embed(x, weights_.token_embd, tokens_.data(), position, n, stream_);
+  show_inputs();
   for (int layer = 0; layer < c.n_layers; ++layer) {
     const DeviceLayerWeights& w = weights_.layers[static_cast<std::size_t>(layer)];
     __half *k_cache = cache_.k(layer), *v_cache = cache_.v(layer);
 
     rms_norm(h, x, w.attn_norm, n, c.n_embd, c.rms_eps, stream_);
+    show(Stage::attn_norm, layer, h);
     gemm_.multiply({{q, w.attn_q}, {k, w.attn_k}, {v, w.attn_v}}, h, n);
     finish_qkv(q, k_cache, v_cache, k, v, position, vectors_of(w), qkv_shape(n), stream_);
+    show_qkv(layer);
     attention(attended, scratch_.splits.data(), q, k_cache, v_cache, position, attention_shape(n),
               stream_);
+    show(Stage::attn_output, layer, attended);
     gemm_.multiply({{h, w.attn_output}}, attended, n);
+    show(Stage::attn_proj, layer, h);
     add(x, h, std::int64_t{n} * c.n_embd, stream_);
+    show(Stage::attn_residual, layer, x);
 
     rms_norm(h, x, w.ffn_norm, n, c.n_embd, c.rms_eps, stream_);
+    show(Stage::ffn_norm, layer, h);
     gemm_.multiply({{gate, w.ffn_gate}, {up, w.ffn_up}}, h, n);
+    show(Stage::ffn_gate, layer, gate);
+    show(Stage::ffn_up, layer, up);
     silu_mul(gate, up, std::int64_t{n} * c.n_ff, stream_);
+    show(Stage::ffn_act, layer, gate);
     gemm_.multiply({{h, w.ffn_down}}, gate, n);
+    show(Stage::ffn_down, layer, h);
     add(x, h, std::int64_t{n} * c.n_embd, stream_);
+    show(Stage::ffn_residual, layer, x);
   }
   if (!want_logits) return;
   rms_norm(h, x + std::int64_t{n - 1} * c.n_embd, weights_.output_norm, 1, c.n_embd, c.rms_eps,
            stream_);
+  show_last(Stage::output_norm, h);
   gemv(scratch_.logits.data(), h, weights_.output, 1, stream_);
+  show_last(Stage::logits, scratch_.logits.data());
 }
 
 // One token. No argument of a launch depends on the position.
@@ -155,30 +193,44 @@ void Forward::decode(bool want_logits) {
   const int* position = position_.data();
 
   embed(x, weights_.token_embd, tokens_.data(), position, 1, stream_);
+  show_inputs();
   for (int layer = 0; layer < c.n_layers; ++layer) {
     const DeviceLayerWeights& w = weights_.layers[static_cast<std::size_t>(layer)];
     __half *k_cache = cache_.k(layer), *v_cache = cache_.v(layer);
 
     rms_norm(h, x, w.attn_norm, 1, c.n_embd, c.rms_eps, stream_);
+    show(Stage::attn_norm, layer, h);
     gemv(q, h, w.attn_q, 1, stream_);
     gemv(k, h, w.attn_k, 1, stream_);
     gemv(v, h, w.attn_v, 1, stream_);
     finish_qkv(q, k_cache, v_cache, k, v, position, vectors_of(w), qkv_shape(1), stream_);
+    show_qkv(layer);
     attention_decode(attended, scratch_.splits.data(), q, k_cache, v_cache, position,
                      attention_shape(1), stream_);
+    show(Stage::attn_output, layer, attended);
     gemv(h, attended, w.attn_output, 1, stream_);
+    show(Stage::attn_proj, layer, h);
     add(x, h, c.n_embd, stream_);
+    show(Stage::attn_residual, layer, x);
 
     rms_norm(h, x, w.ffn_norm, 1, c.n_embd, c.rms_eps, stream_);
+    show(Stage::ffn_norm, layer, h);
     gemv(gate, h, w.ffn_gate, 1, stream_);
+    show(Stage::ffn_gate, layer, gate);
     gemv(up, h, w.ffn_up, 1, stream_);
+    show(Stage::ffn_up, layer, up);
     silu_mul(gate, up, c.n_ff, stream_);
+    show(Stage::ffn_act, layer, gate);
     gemv(h, gate, w.ffn_down, 1, stream_);
+    show(Stage::ffn_down, layer, h);
     add(x, h, c.n_embd, stream_);
+    show(Stage::ffn_residual, layer, x);
   }
   if (!want_logits) return;
   rms_norm(h, x, weights_.output_norm, 1, c.n_embd, c.rms_eps, stream_);
+  show_last(Stage::output_norm, h);
   gemv(scratch_.logits.data(), h, weights_.output, 1, stream_);
+  show_last(Stage::logits, scratch_.logits.data());
 }
 
 }  // namespace haikuda::cuda

@@ -2,13 +2,16 @@
 // specification.
 #pragma once
 
+#include <memory>
 #include <span>
 
 #include "cuda/device_weights.h"
 #include "cuda/gemm.h"
 #include "cuda/kv_cache.h"
 #include "cuda/ops.h"
+#include "cuda/probe_tap.h"
 #include "cuda/resources.h"
+#include "infer/backend.h"
 #include "model/model.h"
 
 namespace haikuda::cuda {
@@ -48,12 +51,25 @@ class Forward {
   // Computes n <= chunk tokens at positions [position, position + n); logits of the last one when
   // wanted.
   void run(int position, int n, bool want_logits);
+  // Whom run() shows its stages, waiting for each; nullptr: nobody, and run() only enqueues.
+  void set_probe(Probe* probe);
+  // K and V of the positions before n_positions; waits for the stream.
+  CachedKv cached_kv(int layer, int n_positions) const;
   const DeviceBuffer<float>& logits() const { return scratch_.logits; }
   bool found_cublas() const { return gemm_.found_cublas(); }
 
  private:
   void prefill(int n, bool want_logits);
   void decode(bool want_logits);
+  // After the op that made it; return at once when there is no probe.
+  void show(Stage stage, int layer, const float* rows) const {
+    if (tap_) tap_->show(stage, layer, rows);
+  }
+  void show_last(Stage stage, const float* row) const {
+    if (tap_) tap_->show_last(stage, row);
+  }
+  void show_inputs() const;
+  void show_qkv(int layer) const;
   QkvVectors vectors_of(const DeviceLayerWeights& w) const;
   QkvShape qkv_shape(int n) const;
   AttentionShape attention_shape(int n) const;
@@ -61,6 +77,7 @@ class Forward {
   const ModelConfig& config_;
   const DeviceWeights& weights_;
   cudaStream_t stream_;
+  int chunk_;
   KvCache cache_;
   Gemm gemm_;
   Scratch scratch_;
@@ -68,6 +85,7 @@ class Forward {
   DeviceBuffer<float> cos_sin_;   // (n_ctx, rope.n_dims / 2, 2)
   DeviceBuffer<int> tokens_;      // (n_ctx)
   DeviceBuffer<int> position_;    // of the first token of the running pass
+  std::unique_ptr<ProbeTap> tap_;
 };
 
 }  // namespace haikuda::cuda

@@ -79,11 +79,17 @@ struct QkvShape {
   RopeStyle style;
   float eps;  // of the norms of heads
 };
+// Where finish_qkv leaves what it makes on its way, for a probe; all null: nowhere.
+struct QkvSteps {
+  float *q, *k, *v;        // (n, n_heads, head_dim), (n, n_kv_heads, head_dim) twice: with the bias
+  float *q_norm, *k_norm;  // the same after the norms of heads, where there are any
+};
 struct QkvVectors {
   const float *q_bias, *k_bias,
       *v_bias;  // (n_heads·head_dim), (n_kv_heads·head_dim) twice; all or none null
   const float *q_norm, *k_norm;  // (head_dim); both or none null
   const float* cos_sin;          // rope_table's
+  QkvSteps steps = {};
 };
 // q (n, n_heads, head_dim) in place. k and v (n, n_kv_heads, head_dim) are read; rounded to half
 // they go to rows *position … of k_cache and v_cache (n_ctx, n_kv_heads, head_dim).

@@ -44,6 +44,8 @@ __device__ float rotated(
 }
 
 // One block a token (blockIdx.x) and a head (blockIdx.y): first those of q, then of k, then of v.
+// kKeepSteps: vectors.steps are written.
+template <bool kKeepSteps>
 __global__ __launch_bounds__(kHeadThreads) void finish_qkv_kernel(float* q,
                                                                   __half* __restrict__ k_cache,
                                                                   __half* __restrict__ v_cache,
@@ -71,11 +73,17 @@ __global__ __launch_bounds__(kHeadThreads) void finish_qkv_kernel(float* q,
     const float x = bias == nullptr ? in[i] : in[i] + bias[index * head_dim + i];
     head[i] = x;
     sum += x * x;
+    if constexpr (kKeepSteps)
+      (is_q ? vectors.steps.q : is_k ? vectors.steps.k : vectors.steps.v)[offset + i] = x;
   }
   if (norm != nullptr) {  // the same for the whole block
     sum = block_sum<kHeadThreads>(sum);
     const float scale = 1.0f / sqrtf(sum / static_cast<float>(head_dim) + shape.eps);
-    for (int i = threadIdx.x; i < head_dim; i += kHeadThreads) head[i] *= scale * norm[i];
+    for (int i = threadIdx.x; i < head_dim; i += kHeadThreads) {
+      head[i] *= scale * norm[i];
+      if constexpr (kKeepSteps)
+        (is_q ? vectors.steps.q_norm : vectors.steps.k_norm)[offset + i] = head[i];
+    }
   }
   __syncthreads();  // a rotation reads elements of other threads
 
@@ -115,8 +123,10 @@ void finish_qkv(float* q,
                 cudaStream_t stream) {
   HAIKUDA_CHECK(shape.head_dim <= kMaxHeadDim && shape.n_dims % 2 == 0 &&
                 shape.n_dims <= shape.head_dim);
-  launch(finish_qkv_kernel, grid_of(shape.n, shape.n_heads + 2 * shape.n_kv_heads), kHeadThreads,
-         stream, q, k_cache, v_cache, k, v, position, vectors, shape);
+  const auto kernel =
+      vectors.steps.q != nullptr ? finish_qkv_kernel<true> : finish_qkv_kernel<false>;
+  launch(kernel, grid_of(shape.n, shape.n_heads + 2 * shape.n_kv_heads), kHeadThreads, stream, q,
+         k_cache, v_cache, k, v, position, vectors, shape);
 }
 
 }  // namespace haikuda::cuda

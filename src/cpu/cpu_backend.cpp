@@ -43,6 +43,11 @@ class CpuBackend : public Backend {
     HAIKUDA_CHECK(n_tokens >= 0 && n_tokens <= position_);
     position_ = n_tokens;
   }
+  void set_probe(Probe* probe) override {
+    Backend::set_probe(probe);
+    forward_.set_probe(probe);
+  }
+  CachedKv cached_kv(int layer) override { return forward_.cached_kv(layer, position_); }
   std::string device_name() const override {
     return fmt::format("CPU, {} thread{}", forward_.n_threads(),
                        forward_.n_threads() == 1 ? "" : "s");

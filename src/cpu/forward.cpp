@@ -40,8 +40,12 @@ Forward::Forward(const Model& model, int n_ctx, int chunk, int n_threads)
 void Forward::run(std::span<const int> tokens, int position, bool want_logits) {
   const int n = static_cast<int>(tokens.size());
   float* x = scratch_.x.data();
-  compute_angles(n, position);
+  first_ = position, n_ = n;
+  show_tokens(tokens);
   embed(x, model_.weights.token_embd, tokens);
+  show(Stage::token_embd, -1, x);
+  compute_angles(n, position);
+  show_angles();
   for (int layer = 0; layer < config_.n_layers; ++layer) {
     attention_block(layer, n, position);
     feed_forward_block(layer, n);
@@ -49,7 +53,9 @@ void Forward::run(std::span<const int> tokens, int position, bool want_logits) {
   if (!want_logits) return;
   const float* last = x + std::int64_t{n - 1} * config_.n_embd;
   rms_norm(scratch_.h.data(), last, output_norm_.data(), 1, config_.n_embd, config_.rms_eps);
+  show_last(Stage::output_norm, scratch_.h.data());
   matmul(scratch_.logits.data(), scratch_.h.data(), model_.weights.output, 1, threads_);
+  show_last(Stage::logits, scratch_.logits.data());
 }
 
 // x += Wo · attention(rope(Wq h + bq), rope(Wk h + bk), Wv h + bv), h = norm(x)
@@ -64,6 +70,7 @@ void Forward::attention_block(int layer, int n, int position) {
   float* v = cache_.v(layer) + std::int64_t{position} * c.kv_size();
 
   rms_norm(h, scratch_.x.data(), vec.attn_norm.data(), n, c.n_embd, c.rms_eps);
+  show(Stage::attn_norm, layer, h);
   matmul(q, h, w.attn_q, n, threads_);
   matmul(k, h, w.attn_k, n, threads_);
   matmul(v, h, w.attn_v, n, threads_);
@@ -72,21 +79,40 @@ void Forward::attention_block(int layer, int n, int position) {
     add_bias(k, vec.k_bias.data(), n, c.kv_size());
     add_bias(v, vec.v_bias.data(), n, c.kv_size());
   }
+  show(Stage::q, layer, q);
+  show(Stage::k, layer, k);
+  show(Stage::v, layer, v);
   if (w.attn_q_norm) {
     rms_norm(q, q, vec.q_norm.data(), n * c.n_heads, c.head_dim, c.rms_eps);
     rms_norm(k, k, vec.k_norm.data(), n * c.n_kv_heads, c.head_dim, c.rms_eps);
+    show(Stage::q_norm, layer, q);
+    show(Stage::k_norm, layer, k);
   }
   rope(q, cos_sin, n, c.n_heads, c.head_dim, c.rope.n_dims, c.rope.style);
   rope(k, cos_sin, n, c.n_kv_heads, c.head_dim, c.rope.n_dims, c.rope.style);
-  attention(attended, q, cache_.k(layer), cache_.v(layer),
+  show(Stage::q_rope, layer, q);
+  show(Stage::k_rope, layer, k);
+  attend(layer, n, position);
+  show(Stage::attn_output, layer, attended);
+  matmul(h, attended, w.attn_output, n, threads_);
+  show(Stage::attn_proj, layer, h);
+  add(scratch_.x.data(), h, std::int64_t{n} * c.n_embd);
+  show(Stage::attn_residual, layer, scratch_.x.data());
+}
+
+// attended = attention(q, K, V)
+void Forward::attend(int layer, int n, int position) {
+  std::vector<AttentionInside> inside;
+  if (probe_ != nullptr && wants_inside_attention(layer))
+    inside.resize(static_cast<std::size_t>(n));
+  attention(scratch_.attended.data(), scratch_.q.data(), cache_.k(layer), cache_.v(layer),
             {.n = n,
              .position = position,
-             .n_heads = c.n_heads,
-             .n_kv_heads = c.n_kv_heads,
-             .head_dim = c.head_dim},
-            threads_);
-  matmul(h, attended, w.attn_output, n, threads_);
-  add(scratch_.x.data(), h, std::int64_t{n} * c.n_embd);
+             .n_heads = config_.n_heads,
+             .n_kv_heads = config_.n_kv_heads,
+             .head_dim = config_.head_dim},
+            threads_, inside);
+  if (!inside.empty()) show_inside_attention(layer, inside);
 }
 
 // x += Wdown · (silu(Wgate h) · Wup h), h = norm(x)
@@ -97,11 +123,17 @@ void Forward::feed_forward_block(int layer, int n) {
         *up = scratch_.up.data();
 
   rms_norm(h, x, vectors_[static_cast<std::size_t>(layer)].ffn_norm.data(), n, c.n_embd, c.rms_eps);
+  show(Stage::ffn_norm, layer, h);
   matmul(gate, h, w.ffn_gate, n, threads_);
+  show(Stage::ffn_gate, layer, gate);
   matmul(up, h, w.ffn_up, n, threads_);
+  show(Stage::ffn_up, layer, up);
   silu_mul(gate, up, std::int64_t{n} * c.n_ff);
+  show(Stage::ffn_act, layer, gate);
   matmul(h, gate, w.ffn_down, n, threads_);
+  show(Stage::ffn_down, layer, h);
   add(x, h, std::int64_t{n} * c.n_embd);
+  show(Stage::ffn_residual, layer, x);
 }
 
 void Forward::compute_angles(int n, int position) {
@@ -112,6 +144,12 @@ void Forward::compute_angles(int n, int position) {
       *out++ = static_cast<float>(std::cos(angle) * frequencies_.magnitude);
       *out++ = static_cast<float>(std::sin(angle) * frequencies_.magnitude);
     }
+}
+
+CachedKv Forward::cached_kv(int layer, int n_positions) {
+  const float *k = cache_.k(layer), *v = cache_.v(layer);
+  const std::int64_t size = std::int64_t{n_positions} * config_.kv_size();
+  return {{k, k + size}, {v, v + size}};
 }
 
 std::size_t Forward::bytes() const {

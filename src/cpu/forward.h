@@ -6,6 +6,9 @@
 
 #include "base/thread_pool.h"
 #include "cpu/kv_cache.h"
+#include "cpu/ops.h"
+#include "infer/backend.h"
+#include "infer/probe.h"
 #include "model/model.h"
 #include "model/rope_frequencies.h"
 
@@ -37,6 +40,10 @@ class Forward {
   // Computes n <= chunk tokens at positions [position, position + n); logits of the last one when
   // wanted.
   void run(std::span<const int> tokens, int position, bool want_logits);
+  // Whom run() shows its stages; nullptr: nobody.
+  void set_probe(Probe* probe) { probe_ = probe; }
+  // K and V of the positions before n_positions.
+  CachedKv cached_kv(int layer, int n_positions);
   std::span<const float> logits() const { return scratch_.logits; }
   int n_threads() const { return threads_.size(); }
   std::size_t bytes() const;
@@ -45,6 +52,20 @@ class Forward {
   void attention_block(int layer, int n, int position);
   void feed_forward_block(int layer, int n);
   void compute_angles(int n, int position);
+  void attend(int layer, int n, int position);
+
+  // `rows` of all tokens of the pass, or `row` of its last.
+  void show(Stage stage, int layer, const float* rows) const {
+    if (probe_ != nullptr) show_rows(stage, layer, rows, first_, n_);
+  }
+  void show_last(Stage stage, const float* row) const {
+    if (probe_ != nullptr) show_rows(stage, -1, row, first_ + n_ - 1, 1);
+  }
+  void show_rows(Stage stage, int layer, const float* rows, int position, int n) const;
+  void show_tokens(std::span<const int> tokens) const;
+  void show_angles() const;
+  bool wants_inside_attention(int layer) const;
+  void show_inside_attention(int layer, std::span<const AttentionInside> inside) const;
 
   const Model& model_;
   const ModelConfig& config_;
@@ -54,6 +75,8 @@ class Forward {
   std::vector<float> output_norm_;  // (n_embd)
   KvCache cache_;
   Scratch scratch_;
+  Probe* probe_ = nullptr;
+  int first_ = 0, n_ = 0;  // positions of the pass that runs
 };
 
 }  // namespace haikuda::cpu

@@ -12,32 +12,54 @@ namespace {
 
 constexpr std::int64_t kRowsAtOnce = 16;  // rows of a matrix that a thread takes at a time
 
-// Softmax in place; the greatest score is subtracted first.
-void softmax(std::span<float> scores) {
+// scores (n_keys) of one query head of one token: q (head_dim) · rows of k, `stride` apart.
+void score(
+    std::span<float> scores, const float* q, const float* k, std::int64_t stride, int head_dim) {
+  const float scale = 1 / std::sqrt(static_cast<float>(head_dim));
+  for (float& s : scores) {
+    s = scale * dot(q, k, head_dim);
+    k += stride;
+  }
+}
+
+struct SoftmaxTerms {
+  float max, sum;
+};
+// In place; the greatest score is subtracted first.
+SoftmaxTerms softmax(std::span<float> scores) {
   const float max = *std::max_element(scores.begin(), scores.end());
   float sum = 0;
   for (float& s : scores) sum += s = std::exp(s - max);
   for (float& s : scores) s /= sum;
+  return {max, sum};
 }
 
-// One query head of one token: out (head_dim) from q (head_dim) and n_keys rows of k and v,
-// `stride` apart.
-void attend(float* out,
-            const float* q,
-            const float* k,
-            const float* v,
-            std::int64_t stride,
-            int head_dim,
-            std::span<float> scores) {
-  const float scale = 1 / std::sqrt(static_cast<float>(head_dim));
-  const auto n_keys = static_cast<std::int64_t>(scores.size());
-  for (std::int64_t j = 0; j < n_keys; ++j)
-    scores[static_cast<std::size_t>(j)] = scale * dot(q, k + j * stride, head_dim);
-  softmax(scores);
+// out (head_dim) = weights · rows of v, `stride` apart.
+void mix(
+    float* out, std::span<const float> weights, const float* v, std::int64_t stride, int head_dim) {
   std::fill_n(out, head_dim, 0.0f);
-  for (std::int64_t j = 0; j < n_keys; ++j)
-    for (int d = 0; d < head_dim; ++d)
-      out[d] += scores[static_cast<std::size_t>(j)] * v[j * stride + d];
+  for (const float weight : weights) {
+    for (int d = 0; d < head_dim; ++d) out[d] += weight * v[d];
+    v += stride;
+  }
+}
+
+// The same, and what it was of a head.
+void softmax_shown(std::span<float> scores, AttentionInside& inside, std::int64_t head) {
+  const auto h = static_cast<std::size_t>(head);
+  std::copy(scores.begin(), scores.end(), inside.scores.data() + h * scores.size());
+  const SoftmaxTerms terms = softmax(scores);
+  inside.max[h] = terms.max;
+  inside.sum[h] = terms.sum;
+  std::copy(scores.begin(), scores.end(), inside.weights.data() + h * scores.size());
+}
+
+// Room for a token that sees n_keys.
+void prepare(AttentionInside& inside, std::size_t n_heads, std::size_t n_keys) {
+  inside.scores.resize(n_heads * n_keys);
+  inside.weights.resize(n_heads * n_keys);
+  inside.max.resize(n_heads);
+  inside.sum.resize(n_heads);
 }
 
 }  // namespace
@@ -97,17 +119,28 @@ void attention(float* out,
                const float* k,
                const float* v,
                const AttentionShape& s,
-               ThreadPool& threads) {
+               ThreadPool& threads,
+               std::span<AttentionInside> inside) {
   const int n_queries_per_kv = s.n_heads / s.n_kv_heads;
   const std::int64_t kv_stride = std::int64_t{s.n_kv_heads} * s.head_dim;
+  const auto n_keys_of = [&](std::int64_t token) {  // causal
+    return static_cast<std::size_t>(s.position + token + 1);
+  };
+  for (std::size_t t = 0; t < inside.size(); ++t)
+    prepare(inside[t], static_cast<std::size_t>(s.n_heads), n_keys_of(static_cast<int>(t)));
   threads.parallel_for(std::int64_t{s.n} * s.n_heads, 1, [&](std::int64_t begin, std::int64_t end) {
     std::vector<float> scores;
     for (std::int64_t i = begin; i < end; ++i) {  // one token's head
       const std::int64_t token = i / s.n_heads, head = i % s.n_heads;
       const std::int64_t kv_offset = head / n_queries_per_kv * s.head_dim;
-      scores.resize(static_cast<std::size_t>(s.position + token + 1));  // causal
-      attend(out + i * s.head_dim, q + i * s.head_dim, k + kv_offset, v + kv_offset, kv_stride,
-             s.head_dim, scores);
+      const std::size_t n_keys = n_keys_of(token);
+      scores.resize(n_keys);
+      score(scores, q + i * s.head_dim, k + kv_offset, kv_stride, s.head_dim);
+      if (inside.empty())
+        softmax(scores);
+      else
+        softmax_shown(scores, inside[static_cast<std::size_t>(token)], head);
+      mix(out + i * s.head_dim, scores, v + kv_offset, kv_stride, s.head_dim);
     }
   });
 }

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <span>
+#include <vector>
 
 #include "base/tensor_view.h"
 #include "base/thread_pool.h"
@@ -39,15 +40,21 @@ struct AttentionShape {
   int position;  // of the first of them: it sees position + 1 keys, the next one more each
   int n_heads, n_kv_heads, head_dim;
 };
+// What attention computes of one token on its way: softmax makes weights of scores, (n_heads,
+// n_keys) both; it subtracts max and divides by sum, (n_heads) both.
+struct AttentionInside {
+  std::vector<float> scores, max, sum, weights;
+};
 // out (n, n_heads, head_dim) = softmax(q · kᵀ / sqrt(head_dim)) · v with causal mask.
 // q (n, n_heads, head_dim); k, v (positions, n_kv_heads, head_dim); head h uses KV head h /
-// (n_heads / n_kv_heads).
+// (n_heads / n_kv_heads). `inside` (n) is filled, or empty.
 void attention(float* out,
                const float* q,
                const float* k,
                const float* v,
                const AttentionShape& shape,
-               ThreadPool& threads);
+               ThreadPool& threads,
+               std::span<AttentionInside> inside = {});
 
 // gate (size) = silu(gate) · up, in place.
 void silu_mul(float* gate, const float* up, std::int64_t size);

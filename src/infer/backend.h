@@ -6,7 +6,9 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <vector>
 
+#include "infer/probe.h"
 #include "model/model.h"
 
 namespace haikuda {
@@ -16,6 +18,11 @@ struct BackendOptions {
   int n_threads = 0;     // of the host; 0: one for each core
   int chunk = 512;       // tokens of a prompt computed at once
   int device_index = 0;  // of several GPUs
+};
+
+// K and V of one layer, as attention reads them: (position(), n_kv_heads, head_dim) each.
+struct CachedKv {
+  std::vector<float> k, v;
 };
 
 class Backend {
@@ -39,10 +46,20 @@ class Backend {
   // Forgets all positions from `n_tokens` on; 0 <= n_tokens <= position().
   virtual void truncate(int n_tokens) = 0;
 
+  // From now on shows `probe` what append() computes; nullptr, as at first: nobody looks, which
+  // costs nothing. The probe outlives the backend or is taken away before.
+  virtual void set_probe(Probe* probe) { probe_ = probe; }
+  Probe* probe() const { return probe_; }
+  // A copy of the cache of one layer.
+  virtual CachedKv cached_kv(int layer) = 0;
+
   // E.g. "CPU, 2 threads" or "CUDA 0, NVIDIA H200".
   virtual std::string device_name() const = 0;
   // Bytes held on the device: weights, cache and scratch.
   virtual std::size_t device_bytes() const = 0;
+
+ private:
+  Probe* probe_ = nullptr;
 };
 
 // Error(gpu_fault) naming the position, when a logit is NaN or infinite.

@@ -110,6 +110,14 @@ int Generator::next_token(Sampler& sampler,
   return sampler.sample(all, history);
 }
 
+// The position is that of the logits it comes from.
+void Generator::show_sampled(int token) const {
+  Probe* probe = backend_.probe();
+  const int position = backend_.position() - 1;
+  if (probe == nullptr || !probe->wants(Stage::sampled, -1, position, 1)) return;
+  probe->show({.stage = Stage::sampled, .position = position, .n_rows = 1, .ids = {&token, 1}});
+}
+
 // Whether generation goes on with the token; otherwise the reason is set.
 bool Generator::accept_token(int token,
                              const GenerateOptions& options,
@@ -141,6 +149,7 @@ GenerateResult Generator::run(const GenerateOptions& options, const GenerateHook
       break;
     }
     const int token = next_token(sampler, options, history);
+    show_sampled(token);
     if (!accept_token(token, options, result)) break;
     result.token_s.push_back(seconds_since(start));
     if (options.n_logprobs)

@@ -76,6 +76,7 @@ class Generator {
  private:
   std::span<const float> logits();
   int next_token(Sampler& sampler, const GenerateOptions& options, std::span<const int> history);
+  void show_sampled(int token) const;
   bool accept_token(int token, const GenerateOptions& options, GenerateResult& result) const;
 
   Backend& backend_;
