@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <cstdio>
+#include <memory>
 #include <random>
 
 #include <fmt/format.h>
@@ -18,9 +19,11 @@
 #include "app/signals.h"
 #include "app/terminal.h"
 #include "app/text_sink.h"
+#include "app/version.h"
 #include "base/printable.h"
 #include "cpu/cpu_backend.h"
 #include "infer/generator.h"
+#include "inspect/trace_recorder.h"
 #include "model/model.h"
 
 namespace haikuda {
@@ -204,6 +207,17 @@ bool generate_all(Run& run, Backend& backend, std::span<const int> tokens) {
   return is_complete;
 }
 
+// Null when none was asked for.
+std::unique_ptr<TraceRecorder> make_trace(const TraceOptions& options,
+                                          const Model& model,
+                                          const Backend& backend,
+                                          std::span<const int> tokens) {
+  if (options.file.empty()) return nullptr;
+  return std::make_unique<TraceRecorder>(
+      options.file, options.filter, model,
+      TraceRun{fmt::format("haikuda {}", kVersion), backend.device_name(), tokens});
+}
+
 void check_vocabulary(const Model& model, const Tokenizer& tokenizer) {
   if (tokenizer.vocabulary().size() != model.config.n_vocab)
     model.files.metadata.fail("tokenizer.ggml.tokens",
@@ -257,6 +271,7 @@ ExitCode run_generate(Options options) {
   if (options.verbose) print_settings(options);
   const Placement placement = place_model(model, options);
   if (!placement.note.empty()) note(options, placement.note);
+  if (!options.trace.file.empty()) check_filter(options.trace.filter, model.config);
   const std::vector<int> tokens =
       prompt_tokens(prompt, options, model, *tokenizer, placement.n_ctx);
   check_prompt_fits(static_cast<int>(tokens.size()), placement.n_ctx);
@@ -275,7 +290,10 @@ ExitCode run_generate(Options options) {
       backend->device_bytes(),  placement.cuda_device.has_value(),
       backend->n_ctx(),         std::chrono::duration<double>(Clock::now() - start).count()};
   if (options.verbose) print_model(model, *backend);
+  const auto trace = make_trace(options.trace, model, *backend, tokens);
+  backend->set_probe(trace.get());
   const bool is_complete = generate_all(run, *backend, tokens);
+  if (trace) trace->finish();
   return is_complete ? ExitCode::ok : stop_requested().value_or(ExitCode::ok);
 }
 

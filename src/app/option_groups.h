@@ -31,6 +31,8 @@ struct RawOptions {
   std::string prompt, system, truncate = "no", shell, config;
   std::string samplers, sampler_sequence;
   std::vector<std::string> dry_breakers;
+  std::string trace_layers = "all", trace_positions = "all", trace_stages = "all";
+  std::string trace_values = "10", trace_heads;
   std::int64_t seed = -1;
   int n_logprobs = -1;
 };
@@ -46,6 +48,9 @@ void add_generation_options(CLI::App& app, RawOptions& raw);
 void add_sampler_options(CLI::App& app, RawOptions& raw);
 // After parsing: the order of the samplers, and whether all values make sense. Throws Error(usage).
 void resolve_samplers(const CLI::App& app, RawOptions& raw);
+void add_trace_options(CLI::App& app, RawOptions& raw);
+// After parsing: what is traced. Throws Error(usage).
+void resolve_trace(const CLI::App& app, RawOptions& raw);
 void add_tool_options(CLI::App& app, const std::string& command, RawOptions& raw);
 
 // The pairs that one configuration file sets, in its order; `section` is a command's name or empty.

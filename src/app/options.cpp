@@ -57,6 +57,7 @@ void define(CLI::App& app, const std::string& command, RawOptions& raw) {
     add_generation_options(app, raw);
     add_sampler_options(app, raw);
     add_output_options(app, raw);
+    add_trace_options(app, raw);
   } else {
     add_tool_options(app, command, raw);
   }
@@ -186,6 +187,7 @@ Options resolve_generate(const CLI::App& app, RawOptions&& raw) {
   resolve_prompt(app, raw);
   resolve_device(raw);
   resolve_samplers(app, raw);
+  resolve_trace(app, raw);
   if (raw.seed >= 0) o.seed = static_cast<std::uint64_t>(raw.seed);
   if (raw.json && raw.jsonl) throw Error(ExitCode::usage, "give --json or --jsonl, not both");
   if (raw.json) o.output.format = OutputFormat::json;

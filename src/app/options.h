@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "infer/sampler_options.h"
+#include "inspect/trace_filter.h"
 
 namespace haikuda {
 
@@ -70,9 +71,15 @@ struct OutputOptions {
   bool stream = false;
 };
 
+struct TraceOptions {
+  std::string file;  // --trace; empty: none
+  TraceFilter filter;
+};
+
 struct Options : ModelOptions {
   PromptOptions prompt;
   OutputOptions output;
+  TraceOptions trace;
   SamplerOptions sampler;
   SamplerTexts sampler_texts;
   std::optional<std::uint64_t> seed;  // none: random

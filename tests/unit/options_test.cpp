@@ -66,6 +66,22 @@ TEST_CASE("options: llama.cpp's short names", "[app]") {
   CHECK(generate_options({"-p", "x", "--jinja", "--no-warmup"}).prompt.prompt == "x");
 }
 
+TEST_CASE("options: what is traced", "[app]") {
+  const Options o = generate_options({"-p", "x", "--trace", "t", "--trace-layers", "0-1,5",
+                                      "--trace-stages", "q,logits", "--trace-values", "3"});
+  CHECK(o.trace.file == "t");
+  CHECK((o.trace.filter.layers.contains(5) && !o.trace.filter.layers.contains(2)));
+  CHECK(o.trace.filter.positions.is_all());
+  CHECK(o.trace.filter.stages.size() == 2);
+  CHECK(o.trace.filter.n_values == 3);
+  CHECK(o.trace.filter.heads.empty());
+  CHECK(
+      generate_options({"-p", "x", "--trace", "t", "--trace-values", "-1"}).trace.filter.n_values ==
+      -1);
+  CHECK_THAT(usage_error({"-p", "x", "--trace-stages", "q"}), contains_text("needs --trace"));
+  CHECK_THAT(usage_error({"-p", "x", "--trace", ""}), contains_text("empty"));
+}
+
 TEST_CASE("options: what is not supported says so", "[app]") {
   CHECK_THAT(usage_error({"-p", "x", "-md", "d.gguf"}),
              contains_text("-md is not supported: there is no speculative"));
