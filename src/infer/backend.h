@@ -47,7 +47,7 @@ class Backend {
   virtual void truncate(int n_tokens) = 0;
 
   // From now on shows `probe` what append() computes; nullptr, as at first: nobody looks, which
-  // costs nothing. The probe outlives the backend or is taken away before.
+  // costs nothing. It lives as long as append() and Generator::run() are called.
   virtual void set_probe(Probe* probe) { probe_ = probe; }
   Probe* probe() const { return probe_; }
   // A copy of the cache of one layer.
