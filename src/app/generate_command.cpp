@@ -1,45 +1,21 @@
 #include <unistd.h>
 
-#include <chrono>
 #include <cstdio>
-#include <random>
 
 #include <fmt/format.h>
 
 #include "app/commands.h"
-#include "app/device.h"
 #include "app/find_model.h"
-#include "app/load_progress.h"
-#include "app/model_sampling.h"
 #include "app/plan.h"
 #include "app/prompt.h"
 #include "app/result_record.h"
-#include "app/sampler_texts.h"
+#include "app/run_report.h"
+#include "app/run_setup.h"
 #include "app/signals.h"
 #include "app/terminal.h"
-#include "app/text_sink.h"
-#include "base/printable.h"
-#include "cpu/cpu_backend.h"
-#include "infer/generator.h"
-#include "model/model.h"
 
 namespace haikuda {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-
-std::uint64_t random_seed() {
-  std::random_device device;
-  return (std::uint64_t{device()} << 31 ^ device()) & 0x7fffffffffffffffu;
-}
-
-double rate(int n, double seconds) {
-  return seconds > 0 ? n / seconds : 0;
-}
-
-void note(const Options& options, const std::string& message) {
-  if (!options.quiet) fmt::print(stderr, "haikuda: note: {}\n", message);
-}
 
 // --- The prompt's tokens ---
 
@@ -85,53 +61,14 @@ std::vector<int> prompt_tokens(const Prompt& prompt,
   return tokens;
 }
 
-// --- stderr ---
-
-void print_stats(const GenerateResult& r,
-                 const RunFacts& run,
-                 const std::string& reason,
-                 const SamplerOptions& sampler) {
-  const std::string seed = sampler.greedy() ? "greedy" : fmt::format("seed {}", sampler.seed);
-  fmt::print(stderr,
-             "haikuda: load {:.2f} s · prompt {} tokens, {:.1f} tokens/s · generated {} tokens, "
-             "{:.1f} tokens/s · {} · {} · {}\n",
-             run.load_s, r.n_prompt, rate(r.n_prompt, r.prefill_s), r.tokens.size(),
-             rate(r.n_decoded, r.decode_s), reason, seed, run.device);
-}
-
-void print_settings(const Options& options) {
-  for (const Setting& s : options.settings)
-    fmt::print(stderr, "haikuda: {} {} ({})\n", s.name, printable(s.value), printable(s.origin));
-}
-
-void print_model(const Model& model, const Backend& backend) {
-  fmt::print(stderr, "haikuda: model {}, {} of {} tensors mapped, context {}, {:.1f} MiB on {}\n",
-             model.description(), model.weights.n_tensors, model.files.tensors.size(),
-             backend.n_ctx(), static_cast<double>(backend.device_bytes()) / (1 << 20),
-             backend.device_name());
-}
-
 // --- The run ---
 
 struct Run {
   const Options& options;
   const Tokenizer& tokenizer;
-  RunFacts facts;
+  const RunFacts& facts;
   TextSink& sink;
 };
-
-std::string reason_name(FinishReason reason) {
-  const bool timed_out =
-      reason == FinishReason::interrupted && stop_requested() == ExitCode::timeout;
-  return timed_out ? "timeout" : finish_reason_name(reason);
-}
-
-std::function<bool()> stop_question(const TextSink& sink) {
-  return [&sink] {
-    if (sink.reader_is_gone()) throw Error(ExitCode::broken_pipe, "");
-    return stop_requested().has_value();
-  };
-}
 
 // The text of a sample whose record will hold it.
 struct SampleText {
@@ -187,10 +124,7 @@ bool generate_sample(
 // False when it was interrupted.
 bool generate_all(Run& run, Backend& backend, std::span<const int> tokens) {
   const Options& o = run.options;
-  GenerateOptions generation{o.n_predict, o.sampler, o.stop, o.ignore_eos, o.n_logprobs, o.batch};
-  generation.sampler.seed = o.seed ? *o.seed : random_seed();
-  // One chunk a part costs nothing, and a timeout is noticed sooner.
-  if (!run.facts.on_gpu) generation.prefill_part = std::min(o.batch, kCpuChunk);
+  GenerateOptions generation = generate_options(o, run.facts);
   Generator generator(backend, run.tokenizer, tokens);
   const bool ready = generator.prefill(generation.prefill_part, stop_question(run.sink));
   finish_gently_on_signals();
@@ -202,13 +136,6 @@ bool generate_all(Run& run, Backend& backend, std::span<const int> tokens) {
   }
   run.sink.finish();
   return is_complete;
-}
-
-void check_vocabulary(const Model& model, const Tokenizer& tokenizer) {
-  if (tokenizer.vocabulary().size() != model.config.n_vocab)
-    model.files.metadata.fail("tokenizer.ggml.tokens",
-                              fmt::format("expected {} tokens (rows of token_embd.weight), got {}",
-                                          model.config.n_vocab, tokenizer.vocabulary().size()));
 }
 
 ExitCode print_plan(const Options& options,
@@ -241,41 +168,19 @@ ExitCode plan_run(const Options& options, TextSink& sink) {
 ExitCode run_generate(Options options) {
   install_signal_handlers();
   start_timeout(options.timeout_s);
-  if (!options.quiet)
-    for (const std::string& warning : options.warnings)
-      fmt::print(stderr, "haikuda: warning: {}\n", warning);
+  print_warnings(options);
   TextSink sink(options.output.file, options.output.stream);
   if (options.plan) return plan_run(options, sink);
   const Prompt prompt = gather_prompt(options.prompt);
 
-  const auto start = Clock::now();
-  const Model model(open_model(options.model));
-  const auto tokenizer = Tokenizer::create(model.files.metadata);
-  check_vocabulary(model, *tokenizer);
-  apply_model_sampling(options, model.files.metadata);
-  resolve_sampler_texts(options, *tokenizer);
-  if (options.verbose) print_settings(options);
-  const Placement placement = place_model(model, options);
-  if (!placement.note.empty()) note(options, placement.note);
+  const OpenedModel opened(options);
+  const int n_ctx = opened.placement.n_ctx;
   const std::vector<int> tokens =
-      prompt_tokens(prompt, options, model, *tokenizer, placement.n_ctx);
-  check_prompt_fits(static_cast<int>(tokens.size()), placement.n_ctx);
-  check_fits(placement);
-  if (options.n_ctx > model.config.n_ctx_train)
-    note(options, fmt::format("-c {} exceeds the {} tokens the model was trained for",
-                              options.n_ctx, model.config.n_ctx_train));
-
-  const auto backend = [&] {
-    const LoadProgress progress(model.files.name, !options.quiet);
-    return make_backend(model, options, placement);
-  }();
-  Run run{options, *tokenizer, {}, sink};
-  run.facts = {
-      model_facts(model.files), backend->device_name(),
-      backend->device_bytes(),  placement.cuda_device.has_value(),
-      backend->n_ctx(),         std::chrono::duration<double>(Clock::now() - start).count()};
-  if (options.verbose) print_model(model, *backend);
-  const bool is_complete = generate_all(run, *backend, tokens);
+      prompt_tokens(prompt, options, opened.model, *opened.tokenizer, n_ctx);
+  check_prompt_fits(static_cast<int>(tokens.size()), n_ctx);
+  const LoadedModel loaded = load_model(opened, options);
+  Run run{options, *opened.tokenizer, loaded.facts, sink};
+  const bool is_complete = generate_all(run, *loaded.backend, tokens);
   return is_complete ? ExitCode::ok : stop_requested().value_or(ExitCode::ok);
 }
 

@@ -18,7 +18,8 @@ constexpr std::string_view kNoShift = "generation ends where the context does; -
 constexpr std::string_view kFileRope = "RoPE is as the model's file says";
 constexpr std::string_view kCacheType = "the type of the KV cache cannot be chosen";
 constexpr std::string_view kNotInteractive =
-    "there is no conversation here; --chat puts one request through the chat template";
+    "conversations are a command of their own, haikuda chat; --chat puts one request through the "
+    "chat template";
 constexpr std::string_view kNoLogs =
     "there are no logs; -v says more on stderr and 2>FILE keeps it";
 constexpr std::string_view kColor =

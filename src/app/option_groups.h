@@ -19,6 +19,7 @@ namespace haikuda {
 // Values as they were given, before the rules that concern several options.
 struct RawOptions {
   Options options;
+  std::string history;  // of chat
   InfoOptions info;
   TokenizeOptions tokenize;
   DetokenizeOptions detokenize;
@@ -46,6 +47,7 @@ void add_generation_options(CLI::App& app, RawOptions& raw);
 void add_sampler_options(CLI::App& app, RawOptions& raw);
 // After parsing: the order of the samplers, and whether all values make sense. Throws Error(usage).
 void resolve_samplers(const CLI::App& app, RawOptions& raw);
+void add_chat_options(CLI::App& app, RawOptions& raw);
 void add_tool_options(CLI::App& app, const std::string& command, RawOptions& raw);
 
 // The pairs that one configuration file sets, in its order; `section` is a command's name or empty.

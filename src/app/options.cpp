@@ -43,6 +43,7 @@ struct CommandName {
 };
 constexpr CommandName kCommands[] = {
     {"", "text from a GGUF model, on a GPU or on the CPU"},
+    {"chat", "a conversation, turn by turn"},
     {"info", "what a model file contains; reads its header only"},
     {"tokenize", "the tokens of a text"},
     {"detokenize", "the text of token ids"},
@@ -57,6 +58,8 @@ void define(CLI::App& app, const std::string& command, RawOptions& raw) {
     add_generation_options(app, raw);
     add_sampler_options(app, raw);
     add_output_options(app, raw);
+  } else if (command == "chat") {
+    add_chat_options(app, raw);
   } else {
     add_tool_options(app, command, raw);
   }
@@ -163,13 +166,18 @@ void resolve_device(RawOptions& raw) {
   if (none) o.device = {DeviceKind::cpu, 0};
 }
 
+void resolve_system(const CLI::App& app, RawOptions& raw) {
+  PromptOptions& p = raw.options.prompt;
+  if (app.count("--system") > 0) p.system = raw.system;
+  if (p.system && !p.system_file.empty())
+    throw Error(ExitCode::usage, "give --system or --system-file, not both");
+}
+
 void resolve_prompt(const CLI::App& app, RawOptions& raw) {
   PromptOptions& p = raw.options.prompt;
   if (app.count("--prompt") > 0) p.prompt = raw.prompt;
-  if (app.count("--system") > 0) p.system = raw.system;
+  resolve_system(app, raw);
   const bool has_system = p.system || !p.system_file.empty();
-  if (p.system && !p.system_file.empty())
-    throw Error(ExitCode::usage, "give --system or --system-file, not both");
   if (raw.raw && (raw.chat || has_system))
     throw Error(ExitCode::usage, "--raw excludes --chat and --system");
   if (!p.request.empty() && p.prompt)
@@ -181,18 +189,12 @@ void resolve_prompt(const CLI::App& app, RawOptions& raw) {
                                           : Truncate::refuse;
 }
 
-Options resolve_generate(const CLI::App& app, RawOptions&& raw) {
+// What generate and chat share.
+void resolve_run(const CLI::App& app, RawOptions& raw) {
   Options& o = raw.options;
-  resolve_prompt(app, raw);
   resolve_device(raw);
   resolve_samplers(app, raw);
   if (raw.seed >= 0) o.seed = static_cast<std::uint64_t>(raw.seed);
-  if (raw.json && raw.jsonl) throw Error(ExitCode::usage, "give --json or --jsonl, not both");
-  if (raw.json) o.output.format = OutputFormat::json;
-  if (raw.jsonl) o.output.format = OutputFormat::jsonl;
-  if (app.count("--logprobs") > 0) o.n_logprobs = raw.n_logprobs;
-  if (o.n_logprobs && o.output.format == OutputFormat::text)
-    throw Error(ExitCode::usage, "--logprobs needs --json or --jsonl, which carry them");
   for (const std::string& stop : o.stop) {
     if (stop.empty()) throw Error(ExitCode::usage, "--stop: the text is empty");
     if (find_invalid_utf8(stop))
@@ -201,7 +203,25 @@ Options resolve_generate(const CLI::App& app, RawOptions&& raw) {
           fmt::format("--stop: '{}' is not valid UTF-8, which all output is", printable(stop)));
   }
   o.stats = !raw.no_stats && !o.quiet;
+}
+
+Options resolve_generate(const CLI::App& app, RawOptions&& raw) {
+  Options& o = raw.options;
+  resolve_prompt(app, raw);
+  resolve_run(app, raw);
+  if (raw.json && raw.jsonl) throw Error(ExitCode::usage, "give --json or --jsonl, not both");
+  if (raw.json) o.output.format = OutputFormat::json;
+  if (raw.jsonl) o.output.format = OutputFormat::jsonl;
+  if (app.count("--logprobs") > 0) o.n_logprobs = raw.n_logprobs;
+  if (o.n_logprobs && o.output.format == OutputFormat::text)
+    throw Error(ExitCode::usage, "--logprobs needs --json or --jsonl, which carry them");
   return std::move(o);
+}
+
+ChatOptions resolve_chat(const CLI::App& app, RawOptions&& raw) {
+  resolve_system(app, raw);
+  resolve_run(app, raw);
+  return {std::move(raw.options), std::move(raw.history)};
 }
 
 TokenizeOptions resolve_tokenize(const CLI::App& app, RawOptions&& raw) {
@@ -337,12 +357,12 @@ Request parse_options(int argc, const char* const* argv) {
   RawOptions raw;
   define(app, command->name, raw);
   parse_with(app, sourced, shimmed.positionals);
+  raw.options.warnings = shimmed.warnings;
+  raw.options.settings = settings_of(*command, sourced);
+  if (command->name == "chat") return resolve_chat(app, std::move(raw));
   if (!command->name.empty()) return resolve(*command, program, app, std::move(raw));
   if (app.count("--list-devices") > 0) return DevicesOptions{};
-  Options options = resolve_generate(app, std::move(raw));
-  options.warnings = shimmed.warnings;
-  options.settings = settings_of(*command, sourced);
-  return options;
+  return resolve_generate(app, std::move(raw));
 }
 
 }  // namespace haikuda

@@ -94,6 +94,12 @@ struct Options : ModelOptions {
   bool is_set(std::string_view name) const;
 };
 
+// Of Options only what makes sense for one turn after the other.
+struct ChatOptions {
+  Options run;
+  std::string history;  // file that keeps the lines typed; empty: none
+};
+
 struct InfoOptions {
   std::string model;
   bool json = false, tensors = false, metadata = false;
@@ -122,8 +128,13 @@ struct PrintText {
   std::string text;
 };
 
-using Request = std::
-    variant<Options, InfoOptions, TokenizeOptions, DetokenizeOptions, DevicesOptions, PrintText>;
+using Request = std::variant<Options,
+                             ChatOptions,
+                             InfoOptions,
+                             TokenizeOptions,
+                             DetokenizeOptions,
+                             DevicesOptions,
+                             PrintText>;
 
 // Throws Error(usage), and Error(io) for a configuration file that was named and cannot be read.
 Request parse_options(int argc, const char* const* argv);

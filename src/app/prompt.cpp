@@ -8,15 +8,12 @@
 #include <cstdio>
 #include <cstring>
 #include <memory>
-#include <optional>
-#include <span>
 
 #include <fmt/format.h>
 
 #include "base/error.h"
 #include "base/printable.h"
 #include "base/utf8.h"
-#include "text/chat_template.h"
 #include "text/utf8_stream.h"
 
 namespace haikuda {
@@ -46,16 +43,6 @@ bool stdin_is_wanted(const PromptOptions& options, bool has_other) {
   if (::fstat(STDIN_FILENO, &status) != 0) return false;
   const bool deliberate = S_ISFIFO(status.st_mode) || S_ISREG(status.st_mode);
   return has_other ? deliberate : ::isatty(STDIN_FILENO) == 0;
-}
-
-void check_utf8(const std::string& text, const char* what) {
-  const auto at = find_invalid_utf8(text);
-  if (!at) return;
-  throw Error(
-      ExitCode::io,
-      fmt::format("{} is not valid UTF-8 at byte {} (0x{:02x}); convert it, for example with "
-                  "iconv -f latin1 -t utf-8",
-                  what, *at, static_cast<unsigned char>(text[*at])));
 }
 
 // \n \t \r \0 \\ \" \' \xHH and \u{N} or \uXXXX; anything else stays as it is.
@@ -92,6 +79,16 @@ std::string unescaped(std::string_view text) {
 
 }  // namespace
 
+void check_utf8(const std::string& text, const char* what) {
+  const auto at = find_invalid_utf8(text);
+  if (!at) return;
+  throw Error(
+      ExitCode::io,
+      fmt::format("{} is not valid UTF-8 at byte {} (0x{:02x}); convert it, for example with "
+                  "iconv -f latin1 -t utf-8",
+                  what, *at, static_cast<unsigned char>(text[*at])));
+}
+
 std::string read_input(const std::string& path, const char* what) {
   const std::unique_ptr<std::FILE, CloseFile> file(path == "-" ? stdin
                                                                : std::fopen(path.c_str(), "rbe"));
@@ -109,6 +106,15 @@ std::string read_input(const std::string& path, const char* what) {
       fail(fmt::format("longer than {} MiB", kMaxPromptBytes >> 20));
   }
   if (std::ferror(file.get()) != 0) fail(std::strerror(errno));
+  return text;
+}
+
+std::optional<std::string> system_message(const PromptOptions& options) {
+  constexpr const char* kWhat = "the system message";
+  std::optional<std::string> text = options.system;
+  if (!options.system_file.empty())
+    text = without_last_newline(read_input(options.system_file, kWhat));
+  if (text) check_utf8(*text, kWhat);
   return text;
 }
 
@@ -140,10 +146,7 @@ Prompt gather_prompt(const PromptOptions& options) {
   Prompt prompt;
   for (const std::string& part : parts) prompt.text += (&part == parts.data() ? "" : "\n") + part;
   check_utf8(prompt.text, "the prompt");
-  prompt.system = options.system_file.empty()
-                      ? options.system.value_or("")
-                      : without_last_newline(read_input(options.system_file, "the system message"));
-  check_utf8(prompt.system, "the system message");
+  prompt.system = system_message(options);
   prompt.is_chat = options.style == PromptStyle::chat ||
                    (options.style == PromptStyle::by_kind && !options.request.empty());
   return prompt;
@@ -182,20 +185,6 @@ std::string token_text(const Tokenizer& tokenizer, std::optional<int> id) {
   return id ? std::string(tokenizer.vocabulary().text(*id)) : std::string();
 }
 
-std::vector<TextPiece> render_chat(const Prompt& prompt,
-                                   const PromptOptions& options,
-                                   const TemplateSource& source,
-                                   const Tokenizer& tokenizer) {
-  const ChatTemplate chat_template(source.text, source.name);
-  std::vector<ChatMessage> messages;
-  if (options.system || !options.system_file.empty()) messages.push_back({"system", prompt.system});
-  messages.push_back({"user", prompt.text});
-  RenderOptions render;
-  render.bos_token = token_text(tokenizer, tokenizer.vocabulary().bos());
-  render.eos_token = token_text(tokenizer, tokenizer.vocabulary().eos());
-  return chat_template.render(messages, render);
-}
-
 // `n_cut` of the text's own tokens taken from its head or its middle; what is left is UTF-8.
 std::string without_tokens(const std::string& text,
                            int n_cut,
@@ -223,9 +212,13 @@ RenderedPrompt render_prompt(const Prompt& prompt,
                              const PromptOptions& options,
                              const Metadata& metadata,
                              const Tokenizer& tokenizer) {
-  if (prompt.is_chat)
-    if (const auto source = find_template(options.chat_template, metadata))
-      return {render_chat(prompt, options, *source, tokenizer), true};
+  if (prompt.is_chat) {
+    std::vector<ChatMessage> messages;
+    if (prompt.system) messages.push_back({"system", *prompt.system});
+    messages.push_back({"user", prompt.text});
+    if (auto chat = render_conversation(messages, options.chat_template, metadata, tokenizer))
+      return std::move(*chat);
+  }
   if (options.style == PromptStyle::chat)
     throw Error(
         ExitCode::unsupported,
@@ -237,6 +230,18 @@ RenderedPrompt render_prompt(const Prompt& prompt,
                 "--chat-template needs a request or --chat; the text of -p, -f and stdin is "
                 "completed as it stands");
   return {{{prompt.text, true}}, false};
+}
+
+std::optional<RenderedPrompt> render_conversation(std::span<const ChatMessage> messages,
+                                                  const std::string& chat_template,
+                                                  const Metadata& metadata,
+                                                  const Tokenizer& tokenizer) {
+  const auto source = find_template(chat_template, metadata);
+  if (!source) return std::nullopt;
+  RenderOptions render;
+  render.bos_token = token_text(tokenizer, tokenizer.vocabulary().bos());
+  render.eos_token = token_text(tokenizer, tokenizer.vocabulary().eos());
+  return RenderedPrompt{ChatTemplate(source->text, source->name).render(messages, render), true};
 }
 
 std::vector<int> tokenize_prompt(const RenderedPrompt& prompt, const Tokenizer& tokenizer) {
