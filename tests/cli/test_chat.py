@@ -1,16 +1,12 @@
 """Conversations: through pipes, and on a pseudo-terminal as a person has them."""
-import fcntl
 import json
 import os
-import pty
 import re
-import select
 import signal
-import subprocess
 import termios
 import time
 
-from support import TIMEOUT_S, CommandLineTest, shell_code
+from support import TIMEOUT_S, CommandLineTest, Person, shell_code
 
 STATS = re.compile(r"prompt (\d+) tokens(?: \((\d+) reused\))?, .* generated (\d+) tokens")
 
@@ -124,54 +120,6 @@ class ChatThroughPipes(ChatTest):
     def test_options_of_one_run_are_refused(self):
         for flag in ("--json", "--num-samples", "--prompt", "--timeout", "--plan"):
             self.assertIn(f"unknown option {flag}", self.chat(flags=(flag,), code=2).stderr)
-
-
-class Person:
-    """At a terminal: a session of its own, whose controlling terminal is ours."""
-
-    def __init__(self, command, stdout=None, term="xterm"):
-        self.ours, theirs = pty.openpty()
-        env = os.environ | {"TERM": term, "NO_COLOR": "1", "LC_ALL": "C.UTF-8"}
-        self.process = subprocess.Popen(
-            command, stdin=theirs, stdout=stdout or theirs, stderr=theirs, env=env, start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))
-        os.close(theirs)
-        self.modes = termios.tcgetattr(self.ours)
-        self.seen = ""
-
-    def wait_for(self, words):
-        """Reads on until the words were shown; returns what came before and with them."""
-        end = time.monotonic() + TIMEOUT_S
-        while words not in self.seen:
-            if not select.select([self.ours], [], [], max(0, end - time.monotonic()))[0]:
-                raise AssertionError(f"{words!r} did not come after {self.seen!r}")
-            try:
-                self.seen += os.read(self.ours, 65536).decode("utf-8", "replace")
-            except OSError:
-                raise AssertionError(f"the end came instead of {words!r}, after {self.seen!r}") from None
-        at = self.seen.index(words) + len(words)
-        shown, self.seen = self.seen[:at], self.seen[at:]
-        return shown
-
-    def type(self, text):
-        os.write(self.ours, text.encode())
-
-    def code(self):
-        """The exit code; reads what is left."""
-        while True:
-            try:
-                if not (chunk := os.read(self.ours, 65536)):
-                    break
-            except OSError:
-                break
-            self.seen += chunk.decode("utf-8", "replace")
-        return shell_code(self.process.wait(TIMEOUT_S))
-
-    def close(self):
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
-        os.close(self.ours)
 
 
 class ChatOnTerminal(ChatTest):
