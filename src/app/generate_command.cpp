@@ -13,6 +13,7 @@
 #include "app/run_setup.h"
 #include "app/signals.h"
 #include "app/terminal.h"
+#include "base/printable.h"
 
 namespace haikuda {
 namespace {
@@ -40,11 +41,31 @@ void print_prompt(const std::string& text) {
   fmt::print(stderr, "{}\n", ::isatty(STDERR_FILENO) == 1 ? for_terminal(text) : text);
 }
 
-std::vector<int> prompt_tokens(const Prompt& prompt,
-                               const Options& options,
-                               const Model& model,
-                               const Tokenizer& tokenizer,
-                               int n_ctx) {
+struct PromptTokens {
+  std::vector<int> tokens;
+  std::string text;  // as the model sees it
+
+  int size() const { return static_cast<int>(tokens.size()); }
+};
+
+// Models whose tokenizer adds it would see two.
+void note_written_bos(const RenderedPrompt& prompt,
+                      const Options& options,
+                      const Tokenizer& tokenizer) {
+  const std::optional<int> bos = tokenizer.vocabulary().bos();
+  if (prompt.is_chat || !bos) return;
+  const std::vector<int> added = tokenizer.encode("");
+  if (added.empty() || added.front() != *bos) return;
+  const std::string_view text = tokenizer.vocabulary().text(*bos);
+  if (prompt.text().starts_with(text))
+    note(options, fmt::format("the prompt begins with {}, so none is added", printable(text)));
+}
+
+PromptTokens prompt_tokens(const Prompt& prompt,
+                           const Options& options,
+                           const Model& model,
+                           const Tokenizer& tokenizer,
+                           int n_ctx) {
   const Metadata& metadata = model.files.metadata;
   RenderedPrompt rendered = render_prompt(prompt, options.prompt, metadata, tokenizer);
   std::vector<int> tokens = tokenize_prompt(rendered, tokenizer);
@@ -57,85 +78,112 @@ std::vector<int> prompt_tokens(const Prompt& prompt,
     note(options, fmt::format("the prompt of {} tokens was cut to {}; the context holds {}", n_all,
                               tokens.size(), n_ctx));
   }
-  if (options.prompt.print) print_prompt(rendered.text());
-  return tokens;
+  note_written_bos(rendered, options, tokenizer);
+  std::string text = rendered.text();
+  if (options.prompt.print) print_prompt(text);
+  return {std::move(tokens), std::move(text)};
 }
 
 // --- The run ---
+
+// What a sample's record will hold.
+struct SampleText {
+  std::string all;
+  std::size_t n_sent = 0;  // bytes that token events carried
+  std::vector<int> tokens;
+};
 
 struct Run {
   const Options& options;
   const Tokenizer& tokenizer;
   const RunFacts& facts;
   TextSink& sink;
+  const PromptTokens& prompt;
+  GenerateOptions generation;  // of the sample
+  int sample = 0;
+  SampleText text;
 };
 
-// The text of a sample whose record will hold it.
-struct SampleText {
-  std::string all;
-  std::size_t n_sent = 0;  // bytes that token events carried
-};
-
-GenerateHooks make_hooks(Run& run, int sample, SampleText& text) {
+GenerateHooks make_hooks(Run& run) {
   const OutputFormat format = run.options.output.format;
   GenerateHooks hooks;
-  hooks.on_text = [&run, &text, format](std::string_view piece) {
+  hooks.on_text = [&run, format](std::string_view piece) {
     if (format == OutputFormat::text)
       run.sink.write(piece);
     else
-      text.all += piece;
+      run.text.all += piece;
   };
   hooks.should_stop = stop_question(run.sink);
-  if (format == OutputFormat::jsonl)
-    hooks.on_token = [&run, &text, sample](const TokenEvent& event) {
-      text.n_sent += event.text.size();
-      run.sink.write(token_line(sample, event, run.tokenizer, run.sink.is_terminal()));
+  if (format != OutputFormat::text)
+    hooks.on_token = [&run, format](const TokenEvent& event) {
+      run.text.tokens.push_back(event.id);
+      if (format != OutputFormat::jsonl) return;
+      run.text.n_sent += event.text.size();
+      run.sink.write(token_line(run.sample, event, run.tokenizer, run.sink.is_terminal()));
     };
   return hooks;
 }
 
-void finish_sample(Run& run, const SampleFacts& sample) {
-  const OutputOptions& output = run.options.output;
-  if (output.format == OutputFormat::text) {
-    if (run.options.n_samples > 1) run.sink.write("\n");
-  } else {
-    run.sink.write(result_line(run.facts, sample, run.tokenizer,
-                               output.format == OutputFormat::jsonl, run.sink.is_terminal()));
-  }
-  if (run.options.stats)
-    print_stats(sample.result, run.facts, sample.finish_reason, sample.sampler);
+void write_record(Run& run,
+                  const GenerateResult& result,
+                  const std::string& reason,
+                  const Error* error = nullptr) {
+  const bool has_events = run.options.output.format == OutputFormat::jsonl;
+  const bool ascii = run.sink.is_terminal();
+  const SampleText& text = run.text;
+  if (has_events && text.n_sent < text.all.size())
+    run.sink.write(rest_line(run.sample, text.all.substr(text.n_sent), ascii));
+  run.sink.write(result_line(run.facts,
+                             {run.sample, run.generation.sampler, result, reason, text.all, error},
+                             run.tokenizer, has_events, ascii));
 }
 
 // No generator: it was interrupted before there was anything to sample. False when it was
 // interrupted.
-bool generate_sample(
-    Run& run, Generator* generator, const GenerateOptions& generation, int n_prompt, int sample) {
-  SampleText text;
+bool generate_sample(Run& run, Generator* generator) {
+  const bool as_text = run.options.output.format == OutputFormat::text;
+  run.text = {};
+  if (run.options.output.echo) run.sink.write(run.prompt.text);
   GenerateResult result;
-  result.n_prompt = n_prompt;
+  result.n_prompt = run.prompt.size();
   result.reason = FinishReason::interrupted;
-  if (generator != nullptr) result = generator->run(generation, make_hooks(run, sample, text));
-  if (run.options.output.format == OutputFormat::jsonl && text.n_sent < text.all.size())
-    run.sink.write(rest_line(sample, text.all.substr(text.n_sent), run.sink.is_terminal()));
-  finish_sample(run, {sample, generation.sampler, result, reason_name(result.reason), text.all});
+  if (generator != nullptr) result = generator->run(run.generation, make_hooks(run));
+  const std::string reason = reason_name(result.reason);
+  if (!as_text) write_record(run, result, reason);
+  if (as_text && run.options.n_samples > 1) run.sink.write("\n");
+  if (run.options.stats) print_stats(result, run.facts, reason, run.generation.sampler);
   return result.reason != FinishReason::interrupted;
 }
 
 // False when it was interrupted.
-bool generate_all(Run& run, Backend& backend, std::span<const int> tokens) {
-  const Options& o = run.options;
-  GenerateOptions generation = generate_options(o, run.facts);
-  Generator generator(backend, run.tokenizer, tokens);
-  const bool ready = generator.prefill(generation.prefill_part, stop_question(run.sink));
+bool generate_samples(Run& run, Backend& backend) {
+  Generator generator(backend, run.tokenizer, run.prompt.tokens);
+  const bool ready = generator.prefill(run.generation.prefill_part, stop_question(run.sink));
   finish_gently_on_signals();
   bool is_complete = true;
-  for (int sample = 0; sample < o.n_samples && is_complete; ++sample) {
-    is_complete = generate_sample(run, ready ? &generator : nullptr, generation,
-                                  static_cast<int>(tokens.size()), sample);
-    ++generation.sampler.seed;
+  for (; run.sample < run.options.n_samples && is_complete; ++run.sample) {
+    is_complete = generate_sample(run, ready ? &generator : nullptr);
+    ++run.generation.sampler.seed;
   }
   run.sink.finish();
   return is_complete;
+}
+
+// A failure has a record too, before main reports it.
+bool generate_all(Run& run, Backend& backend) {
+  try {
+    return generate_samples(run, backend);
+  } catch (const Error& e) {
+    const bool can_write = e.code() != ExitCode::io && e.code() != ExitCode::broken_pipe;
+    if (can_write && run.options.output.format != OutputFormat::text) {
+      GenerateResult result;
+      result.n_prompt = run.prompt.size();
+      result.tokens = run.text.tokens;
+      write_record(run, result, "error", &e);
+      run.sink.finish();
+    }
+    throw;
+  }
 }
 
 ExitCode print_plan(const Options& options,
@@ -157,8 +205,7 @@ ExitCode plan_run(const Options& options, TextSink& sink) {
   if (has_prompt(options.prompt)) {
     const auto tokenizer = Tokenizer::create(model.files.metadata);
     const Prompt prompt = gather_prompt(options.prompt);
-    n_prompt =
-        static_cast<int>(prompt_tokens(prompt, options, model, *tokenizer, placement.n_ctx).size());
+    n_prompt = prompt_tokens(prompt, options, model, *tokenizer, placement.n_ctx).size();
   }
   return print_plan(options, model, placement, n_prompt, sink);
 }
@@ -175,12 +222,19 @@ ExitCode run_generate(Options options) {
 
   const OpenedModel opened(options);
   const int n_ctx = opened.placement.n_ctx;
-  const std::vector<int> tokens =
+  const PromptTokens tokens =
       prompt_tokens(prompt, options, opened.model, *opened.tokenizer, n_ctx);
-  check_prompt_fits(static_cast<int>(tokens.size()), n_ctx);
+  check_prompt_fits(tokens.size(), n_ctx);
   const LoadedModel loaded = load_model(opened, options);
-  Run run{options, *opened.tokenizer, loaded.facts, sink};
-  const bool is_complete = generate_all(run, *loaded.backend, tokens);
+  Run run{options,
+          *opened.tokenizer,
+          loaded.facts,
+          sink,
+          tokens,
+          generate_options(options, loaded.facts),
+          0,
+          {}};
+  const bool is_complete = generate_all(run, *loaded.backend);
   return is_complete ? ExitCode::ok : stop_requested().value_or(ExitCode::ok);
 }
 

@@ -28,7 +28,7 @@ struct RawOptions {
   int main_gpu = -1;
   bool raw = false, chat = false, json = false, jsonl = false, no_bos = false,
        no_parse_special = false;
-  bool no_stats = false, stdin_only = false;
+  bool stats = false, no_stats = false, stdin_only = false;
   std::string prompt, system, truncate = "no", shell, config;
   std::string samplers, sampler_sequence;
   std::vector<std::string> dry_breakers;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <climits>
+#include <filesystem>
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
@@ -202,7 +203,9 @@ void resolve_run(const CLI::App& app, RawOptions& raw) {
           ExitCode::usage,
           fmt::format("--stop: '{}' is not valid UTF-8, which all output is", printable(stop)));
   }
-  o.stats = !raw.no_stats && !o.quiet;
+  if (raw.stats && raw.no_stats)
+    throw Error(ExitCode::usage, "give --stats or --no-stats, not both");
+  o.stats = raw.stats || (!raw.no_stats && !o.quiet);
 }
 
 Options resolve_generate(const CLI::App& app, RawOptions&& raw) {
@@ -215,6 +218,10 @@ Options resolve_generate(const CLI::App& app, RawOptions&& raw) {
   if (app.count("--logprobs") > 0) o.n_logprobs = raw.n_logprobs;
   if (o.n_logprobs && o.output.format == OutputFormat::text)
     throw Error(ExitCode::usage, "--logprobs needs --json or --jsonl, which carry them");
+  if (o.output.echo && o.output.format != OutputFormat::text)
+    throw Error(ExitCode::usage,
+                "--echo excludes --json and --jsonl, whose text is what was generated");
+  if (o.keep_stop && o.stop.empty()) throw Error(ExitCode::usage, "--stop-keep needs --stop");
   return std::move(o);
 }
 
@@ -319,6 +326,24 @@ void refuse_late_command(const ProgramSpec& program, const ShimmedArguments& arg
                                              word));
 }
 
+// A first word that is a file NAME.gguf stands for -m, unless there is one or the word means a
+// model anyway.
+void take_model_positional(const CommandSpec& command, ShimmedArguments& arguments) {
+  const bool is_model_already =
+      std::any_of(command.options.begin(), command.options.end(),
+                  [](const OptionSpec& o) { return o.is_positional() && o.value_name == "MODEL"; });
+  if (is_model_already || command.find("--model") == nullptr || arguments.positionals.empty())
+    return;
+  const std::string word = arguments.positionals.front();
+  const bool has_model = std::any_of(arguments.options.begin(), arguments.options.end(),
+                                     [](const ShimmedOption& o) { return o.name == "--model"; });
+  std::error_code error;
+  if (has_model || !word.ends_with(".gguf") || !std::filesystem::is_regular_file(word, error))
+    return;
+  arguments.options.push_back({"--model", word, true});
+  arguments.positionals.erase(arguments.positionals.begin());
+}
+
 Request resolve(const CommandSpec& command,
                 const ProgramSpec& program,
                 const CLI::App& app,
@@ -346,9 +371,10 @@ Request parse_options(int argc, const char* const* argv) {
     arguments.erase(arguments.begin());
   else
     command = &program.commands.front();
-  const ShimmedArguments shimmed = shim_arguments(*command, arguments);
+  ShimmedArguments shimmed = shim_arguments(*command, arguments);
   if (auto text = answer_by_text(program, *command, shimmed)) return std::move(*text);
   if (command->name.empty()) refuse_late_command(program, shimmed);
+  take_model_positional(*command, shimmed);
   const auto sourced = merge_sources(program, *command, shimmed.options);
 
   CLI::App app;

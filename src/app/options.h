@@ -43,11 +43,14 @@ struct ModelOptions {
 };
 
 struct PromptOptions {
-  std::string request;                // positional: a request; "-": stdin
-  std::optional<std::string> prompt;  // -p: text to complete; "-": stdin
-  std::vector<std::string> files;     // -f; "-": stdin
-  std::optional<std::string> system;  // --system
-  std::string system_file;            // --system-file
+  std::string request;                   // positional: a request; "-": stdin
+  std::optional<std::string> prompt;     // -p: text to complete; "-": stdin
+  std::vector<std::string> files;        // -f; "-": stdin
+  std::vector<std::string> exact_files;  // --binary-file: with their last newline
+  std::string stdin_separator = "\n";    // between stdin and the rest
+  bool lossy_utf8 = false;               // U+FFFD for what is not UTF-8
+  std::optional<std::string> system;     // --system
+  std::string system_file;               // --system-file
   bool no_stdin = false;
   bool escapes = false;  // -e: \n and the like in -p
   PromptStyle style = PromptStyle::by_kind;
@@ -68,6 +71,8 @@ struct OutputOptions {
   OutputFormat format = OutputFormat::text;
   std::string file;  // -o; empty: stdout
   bool stream = false;
+  bool special = false;  // special tokens too
+  bool echo = false;     // the prompt first
 };
 
 struct Options : ModelOptions {
@@ -81,6 +86,7 @@ struct Options : ModelOptions {
   int n_samples = 1;
   std::optional<int> n_logprobs;
   std::vector<std::string> stop;
+  bool keep_stop = false;
   bool ignore_eos = false;
   double timeout_s = 0;  // 0: none
   bool plan = false;

@@ -13,7 +13,7 @@ constexpr std::array kKept = {"--model",      "--ctx-size",    "--device",      
                               "--batch-size", "--ubatch-size", "--gpu-layers",  "--main-gpu",
                               "--flash-attn", "--system",      "--system-file", "--chat-template",
                               "--predict",    "--stop",        "--ignore-eos",  "--stream",
-                              "--no-stats",   "--quiet",       "--verbose"};
+                              "--stats",      "--no-stats",    "--quiet",       "--verbose"};
 
 bool is_kept(const CLI::Option& option) {
   return option.get_group() == "Sampling" ||

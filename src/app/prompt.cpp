@@ -33,11 +33,18 @@ std::string without_last_newline(std::string text) {
   return text;
 }
 
+// Whatever stdin holds.
+bool has_own_text(const PromptOptions& options) {
+  return options.prompt || !options.request.empty() || !options.files.empty() ||
+         !options.exact_files.empty();
+}
+
 // With a prompt given, stdin is joined when something was put there on purpose: a pipe or a file.
 bool stdin_is_wanted(const PromptOptions& options, bool has_other) {
   if (options.no_stdin) return false;
-  for (const std::string& file : options.files)
-    if (file == "-") return false;  // read in its turn
+  for (const auto* files : {&options.files, &options.exact_files})
+    for (const std::string& file : *files)
+      if (file == "-") return false;  // read in its turn
   if (options.prompt == "-" || options.request == "-") return false;
   struct stat status {};
   if (::fstat(STDIN_FILENO, &status) != 0) return false;
@@ -85,9 +92,17 @@ void check_utf8(const std::string& text, const char* what) {
   throw Error(
       ExitCode::io,
       fmt::format("{} is not valid UTF-8 at byte {} (0x{:02x}); convert it, for example with "
-                  "iconv -f latin1 -t utf-8",
+                  "iconv -f latin1 -t utf-8, or give --lossy-utf8",
                   what, *at, static_cast<unsigned char>(text[*at])));
 }
+
+namespace {
+
+std::string separator(const PromptOptions& options) {
+  return options.escapes ? unescaped(options.stdin_separator) : options.stdin_separator;
+}
+
+}  // namespace
 
 std::string read_input(const std::string& path, const char* what) {
   const std::unique_ptr<std::FILE, CloseFile> file(path == "-" ? stdin
@@ -119,32 +134,41 @@ std::optional<std::string> system_message(const PromptOptions& options) {
 }
 
 bool has_prompt(const PromptOptions& options) {
-  const bool has_other = options.prompt || !options.request.empty() || !options.files.empty();
-  return has_other || stdin_is_wanted(options, true);
+  return has_own_text(options) || stdin_is_wanted(options, true);
 }
 
 Prompt gather_prompt(const PromptOptions& options) {
+  std::optional<std::string> from_stdin;
   std::vector<std::string> parts;
-  const bool has_other = options.prompt || !options.request.empty() || !options.files.empty();
+  const bool has_other = has_own_text(options);
   if (stdin_is_wanted(options, has_other)) {
     std::string text = read_input("-", "the prompt");
     if (has_other) text = without_last_newline(std::move(text));
-    if (!text.empty() || !has_other) parts.push_back(std::move(text));
+    if (!text.empty() || !has_other) from_stdin = std::move(text);
   }
   for (const std::string& file : options.files)
     parts.push_back(without_last_newline(read_input(file, "the prompt")));
+  for (const std::string& file : options.exact_files)
+    parts.push_back(read_input(file, "the prompt"));
   if (options.prompt)
     parts.push_back(*options.prompt == "-" ? read_input("-", "the prompt")
                     : options.escapes      ? unescaped(*options.prompt)
                                            : *options.prompt);
   if (!options.request.empty())
     parts.push_back(options.request == "-" ? read_input("-", "the prompt") : options.request);
-  if (parts.empty())
+  if (parts.empty() && !from_stdin)
     throw Error(ExitCode::usage,
                 "no prompt; give a request, -p TEXT, -f FILE or text on stdin; see --help");
 
   Prompt prompt;
   for (const std::string& part : parts) prompt.text += (&part == parts.data() ? "" : "\n") + part;
+  if (from_stdin)
+    prompt.text = parts.empty() ? *from_stdin : *from_stdin + separator(options) + prompt.text;
+  if (options.lossy_utf8) {
+    Utf8Stream stream;
+    const std::string text = stream.push(prompt.text);
+    prompt.text = text + stream.flush();
+  }
   check_utf8(prompt.text, "the prompt");
   prompt.system = system_message(options);
   prompt.is_chat = options.style == PromptStyle::chat ||

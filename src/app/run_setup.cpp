@@ -8,6 +8,7 @@
 #include "app/find_model.h"
 #include "app/load_progress.h"
 #include "app/model_sampling.h"
+#include "app/plan.h"
 #include "app/run_report.h"
 #include "app/sampler_texts.h"
 #include "app/signals.h"
@@ -18,9 +19,9 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-std::uint64_t random_seed() {
+std::uint64_t random_bits() {
   std::random_device device;
-  return (std::uint64_t{device()} << 31 ^ device()) & 0x7fffffffffffffffu;
+  return std::uint64_t{device()} << 32 | device();
 }
 
 void check_vocabulary(const Model& model, const Tokenizer& tokenizer) {
@@ -46,7 +47,9 @@ OpenedModel::OpenedModel(Options& options)
 
 LoadedModel load_model(const OpenedModel& opened, const Options& options) {
   const Model& model = opened.model;
-  check_fits(opened.placement);
+  if (!opened.placement.fits())
+    throw Error(ExitCode::out_of_memory,
+                shortage_text(make_plan(model, options, opened.placement, std::nullopt)));
   if (options.n_ctx > model.config.n_ctx_train)
     note(options, fmt::format("-c {} exceeds the {} tokens the model was trained for",
                               options.n_ctx, model.config.n_ctx_train));
@@ -56,17 +59,24 @@ LoadedModel load_model(const OpenedModel& opened, const Options& options) {
     loaded.backend = make_backend(model, options, opened.placement);
   }
   const Backend& backend = *loaded.backend;
-  loaded.facts = {
-      model_facts(model.files), backend.device_name(),
-      backend.device_bytes(),   opened.placement.cuda_device.has_value(),
-      backend.n_ctx(),          std::chrono::duration<double>(Clock::now() - opened.start).count()};
+  const bool has_records = options.output.format != OutputFormat::text;
+  loaded.facts = {fmt::format("{:016x}", random_bits()),
+                  model_facts(model.files),
+                  has_records ? header_sha256(model.files) : "",
+                  backend.device_name(),
+                  backend.device_bytes(),
+                  opened.placement.cuda_device.has_value(),
+                  backend.n_ctx(),
+                  std::chrono::duration<double>(Clock::now() - opened.start).count()};
   if (options.verbose) print_model(model, backend);
   return loaded;
 }
 
 GenerateOptions generate_options(const Options& o, const RunFacts& run) {
   GenerateOptions generation{o.n_predict, o.sampler, o.stop, o.ignore_eos, o.n_logprobs, o.batch};
-  generation.sampler.seed = o.seed ? *o.seed : random_seed();
+  generation.sampler.seed = o.seed ? *o.seed : random_bits() >> 1;
+  generation.keep_stop = o.keep_stop;
+  generation.special = o.output.special;
   // One chunk a part costs nothing, and a timeout is noticed sooner.
   if (!run.on_gpu) generation.prefill_part = std::min(o.batch, kCpuChunk);
   return generation;

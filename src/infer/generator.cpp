@@ -25,18 +25,25 @@ class TextOut {
           int last,
           const GenerateOptions& options,
           const GenerateHooks& hooks)
-      : detokenizer_(tokenizer, tokenizer.vocabulary().type(last) == TokenType::control),
+      : detokenizer_(
+            tokenizer, tokenizer.vocabulary().type(last) == TokenType::control, options.special),
         matcher_(options.stop),
+        keep_stop_(options.keep_stop),
         hooks_(hooks) {}
 
-  std::string push(int token) { return send(matcher_.push(detokenizer_.push(token))); }
+  std::string push(int token) { return send(through_matcher(detokenizer_.push(token))); }
   void flush() {
-    send(matcher_.push(detokenizer_.flush()));
+    if (matcher_.matched()) return;
+    send(through_matcher(detokenizer_.flush()));
     if (!matcher_.matched()) send(matcher_.flush());
   }
   const StopMatcher& matcher() const { return matcher_; }
 
  private:
+  std::string through_matcher(const std::string& piece) {
+    std::string text = matcher_.push(piece);
+    return matcher_.matched() && keep_stop_ ? text + matcher_.match() : text;
+  }
   std::string send(std::string text) {
     if (!text.empty()) hooks_.on_text(text);
     return text;
@@ -44,6 +51,7 @@ class TextOut {
 
   Detokenizer detokenizer_;
   StopMatcher matcher_;
+  bool keep_stop_;
   const GenerateHooks& hooks_;
 };
 
@@ -142,7 +150,10 @@ GenerateResult Generator::run(const GenerateOptions& options, const GenerateHook
       break;
     }
     const int token = next_token(sampler, options, history);
-    if (!accept_token(token, options, result)) break;
+    if (!accept_token(token, options, result)) {
+      if (options.special) out.push(token);
+      break;
+    }
     result.token_s.push_back(seconds_since(start));
     if (options.n_logprobs)
       result.logprobs.push_back(

@@ -29,6 +29,8 @@ struct GenerateOptions {
   bool ignore_eos = false;             // end-of-generation tokens are never chosen
   std::optional<int> n_logprobs = {};  // collect them, with that many of the likeliest
   int prefill_part = 512;              // tokens of a prompt between two questions whether to stop
+  bool keep_stop = false;              // the stop string is part of the text
+  bool special = false;                // so are special tokens, and the one that ends generation
 };
 
 enum class FinishReason { eos, length, context, stop, interrupted };
