@@ -4,7 +4,7 @@
 set -euo pipefail
 
 readonly tools=(g++ cmake ninja pkg-config python3 curl)  # as commands, wherever they come from
-readonly libraries=(libfmt-dev libcli11-dev nlohmann-json3-dev libpcre2-dev catch2 ca-certificates
+readonly libraries=(libfmt-dev libcli11-dev nlohmann-json3-dev libpcre2-dev libedit-dev catch2 ca-certificates
                     python3-jsonschema)  # the last for tests alone
 
 package_of() {

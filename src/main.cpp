@@ -1,7 +1,4 @@
 // Parse, run, exit code: the only place that catches.
-#include <unistd.h>
-
-#include <cstdio>
 #include <exception>
 #include <new>
 
@@ -16,6 +13,9 @@ namespace {
 
 ExitCode run_request(Options&& options) {
   return run_generate(std::move(options));
+}
+ExitCode run_request(ChatOptions&& options) {
+  return run_chat(std::move(options));
 }
 ExitCode run_request(InfoOptions&& options) {
   return run_info(options);
@@ -42,10 +42,7 @@ ExitCode run(int argc, char** argv) {
 }
 
 int report(ExitCode code, const char* message) {
-  const bool red = may_use_escapes(STDERR_FILENO);
-  if (code != ExitCode::broken_pipe)
-    std::fprintf(stderr, "haikuda: %serror:%s %s\n", red ? "\x1b[31m" : "", red ? "\x1b[0m" : "",
-                 message);
+  if (code != ExitCode::broken_pipe) print_error(message);
   return static_cast<int>(code);
 }
 

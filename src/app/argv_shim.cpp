@@ -99,7 +99,7 @@ class Shim {
       add(*option, inline_value);
       return true;
     }
-    if (!command_.name.empty()) return false;
+    if (!command_.name.empty() && command_.name != "chat") return false;
     if (!known->meaning.empty())
       throw Error(ExitCode::usage, fmt::format("{} is not supported: {}", name, known->meaning));
     return true;

@@ -7,6 +7,7 @@
 namespace haikuda {
 
 ExitCode run_generate(Options options);
+ExitCode run_chat(ChatOptions options);
 ExitCode run_info(const InfoOptions& options);
 ExitCode run_tokenize(const TokenizeOptions& options);
 ExitCode run_detokenize(const DetokenizeOptions& options);

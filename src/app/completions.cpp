@@ -104,7 +104,8 @@ std::string zsh_text(const std::string& text) {
 
 std::string zsh_action(const OptionSpec& option) {
   if (!option.choices.empty()) return fmt::format("({})", joined(option.choices));
-  return takes_file(option) || option.value_name == "MODEL" ? "_files" : " ";
+  // A blank shows what is expected; beside options that would keep them from being completed.
+  return takes_file(option) || option.is_positional() ? "_files" : " ";
 }
 
 std::string zsh_command(const CommandSpec& command) {

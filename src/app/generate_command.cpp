@@ -1,48 +1,25 @@
 #include <unistd.h>
 
-#include <chrono>
 #include <cstdio>
 #include <memory>
-#include <random>
 
 #include <fmt/format.h>
 
 #include "app/commands.h"
-#include "app/device.h"
 #include "app/find_model.h"
-#include "app/load_progress.h"
-#include "app/model_sampling.h"
 #include "app/plan.h"
 #include "app/prompt.h"
 #include "app/result_record.h"
-#include "app/sampler_texts.h"
+#include "app/run_report.h"
+#include "app/run_setup.h"
 #include "app/signals.h"
 #include "app/terminal.h"
-#include "app/text_sink.h"
 #include "app/version.h"
 #include "base/printable.h"
-#include "cpu/cpu_backend.h"
-#include "infer/generator.h"
 #include "inspect/trace_recorder.h"
-#include "model/model.h"
 
 namespace haikuda {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-
-std::uint64_t random_seed() {
-  std::random_device device;
-  return (std::uint64_t{device()} << 31 ^ device()) & 0x7fffffffffffffffu;
-}
-
-double rate(int n, double seconds) {
-  return seconds > 0 ? n / seconds : 0;
-}
-
-void note(const Options& options, const std::string& message) {
-  if (!options.quiet) fmt::print(stderr, "haikuda: note: {}\n", message);
-}
 
 // --- The prompt's tokens ---
 
@@ -67,11 +44,31 @@ void print_prompt(const std::string& text) {
   fmt::print(stderr, "{}\n", ::isatty(STDERR_FILENO) == 1 ? for_terminal(text) : text);
 }
 
-std::vector<int> prompt_tokens(const Prompt& prompt,
-                               const Options& options,
-                               const Model& model,
-                               const Tokenizer& tokenizer,
-                               int n_ctx) {
+struct PromptTokens {
+  std::vector<int> tokens;
+  std::string text;  // as the model sees it
+
+  int size() const { return static_cast<int>(tokens.size()); }
+};
+
+// Models whose tokenizer adds it would see two.
+void note_written_bos(const RenderedPrompt& prompt,
+                      const Options& options,
+                      const Tokenizer& tokenizer) {
+  const std::optional<int> bos = tokenizer.vocabulary().bos();
+  if (prompt.is_chat || !bos) return;
+  const std::vector<int> added = tokenizer.encode("");
+  if (added.empty() || added.front() != *bos) return;
+  const std::string_view text = tokenizer.vocabulary().text(*bos);
+  if (prompt.text().starts_with(text))
+    note(options, fmt::format("the prompt begins with {}, so none is added", printable(text)));
+}
+
+PromptTokens prompt_tokens(const Prompt& prompt,
+                           const Options& options,
+                           const Model& model,
+                           const Tokenizer& tokenizer,
+                           int n_ctx) {
   const Metadata& metadata = model.files.metadata;
   RenderedPrompt rendered = render_prompt(prompt, options.prompt, metadata, tokenizer);
   std::vector<int> tokens = tokenize_prompt(rendered, tokenizer);
@@ -84,145 +81,123 @@ std::vector<int> prompt_tokens(const Prompt& prompt,
     note(options, fmt::format("the prompt of {} tokens was cut to {}; the context holds {}", n_all,
                               tokens.size(), n_ctx));
   }
-  if (options.prompt.print) print_prompt(rendered.text());
-  return tokens;
-}
-
-// --- stderr ---
-
-void print_stats(const GenerateResult& r,
-                 const RunFacts& run,
-                 const std::string& reason,
-                 const SamplerOptions& sampler) {
-  const std::string seed = sampler.greedy() ? "greedy" : fmt::format("seed {}", sampler.seed);
-  fmt::print(stderr,
-             "haikuda: load {:.2f} s · prompt {} tokens, {:.1f} tokens/s · generated {} tokens, "
-             "{:.1f} tokens/s · {} · {} · {}\n",
-             run.load_s, r.n_prompt, rate(r.n_prompt, r.prefill_s), r.tokens.size(),
-             rate(r.n_decoded, r.decode_s), reason, seed, run.device);
-}
-
-void print_settings(const Options& options) {
-  for (const Setting& s : options.settings)
-    fmt::print(stderr, "haikuda: {} {} ({})\n", s.name, printable(s.value), printable(s.origin));
-}
-
-void print_model(const Model& model, const Backend& backend) {
-  fmt::print(stderr, "haikuda: model {}, {} of {} tensors mapped, context {}, {:.1f} MiB on {}\n",
-             model.description(), model.weights.n_tensors, model.files.tensors.size(),
-             backend.n_ctx(), static_cast<double>(backend.device_bytes()) / (1 << 20),
-             backend.device_name());
+  note_written_bos(rendered, options, tokenizer);
+  std::string text = rendered.text();
+  if (options.prompt.print) print_prompt(text);
+  return {std::move(tokens), std::move(text)};
 }
 
 // --- The run ---
 
-struct Run {
-  const Options& options;
-  const Tokenizer& tokenizer;
-  RunFacts facts;
-  TextSink& sink;
-};
-
-std::string reason_name(FinishReason reason) {
-  const bool timed_out =
-      reason == FinishReason::interrupted && stop_requested() == ExitCode::timeout;
-  return timed_out ? "timeout" : finish_reason_name(reason);
-}
-
-std::function<bool()> stop_question(const TextSink& sink) {
-  return [&sink] {
-    if (sink.reader_is_gone()) throw Error(ExitCode::broken_pipe, "");
-    return stop_requested().has_value();
-  };
-}
-
-// The text of a sample whose record will hold it.
+// What a sample's record will hold.
 struct SampleText {
   std::string all;
   std::size_t n_sent = 0;  // bytes that token events carried
+  std::vector<int> tokens;
 };
 
-GenerateHooks make_hooks(Run& run, int sample, SampleText& text) {
+struct Run {
+  const Options& options;
+  const Tokenizer& tokenizer;
+  const RunFacts& facts;
+  TextSink& sink;
+  const PromptTokens& prompt;
+  GenerateOptions generation;  // of the sample
+  int sample = 0;
+  SampleText text;
+};
+
+GenerateHooks make_hooks(Run& run) {
   const OutputFormat format = run.options.output.format;
   GenerateHooks hooks;
-  hooks.on_text = [&run, &text, format](std::string_view piece) {
+  hooks.on_text = [&run, format](std::string_view piece) {
     if (format == OutputFormat::text)
       run.sink.write(piece);
     else
-      text.all += piece;
+      run.text.all += piece;
   };
   hooks.should_stop = stop_question(run.sink);
-  if (format == OutputFormat::jsonl)
-    hooks.on_token = [&run, &text, sample](const TokenEvent& event) {
-      text.n_sent += event.text.size();
-      run.sink.write(token_line(sample, event, run.tokenizer, run.sink.is_terminal()));
+  if (format != OutputFormat::text)
+    hooks.on_token = [&run, format](const TokenEvent& event) {
+      run.text.tokens.push_back(event.id);
+      if (format != OutputFormat::jsonl) return;
+      run.text.n_sent += event.text.size();
+      run.sink.write(token_line(run.sample, event, run.tokenizer, run.sink.is_terminal()));
     };
   return hooks;
 }
 
-void finish_sample(Run& run, const SampleFacts& sample) {
-  const OutputOptions& output = run.options.output;
-  if (output.format == OutputFormat::text) {
-    if (run.options.n_samples > 1) run.sink.write("\n");
-  } else {
-    run.sink.write(result_line(run.facts, sample, run.tokenizer,
-                               output.format == OutputFormat::jsonl, run.sink.is_terminal()));
-  }
-  if (run.options.stats)
-    print_stats(sample.result, run.facts, sample.finish_reason, sample.sampler);
+void write_record(Run& run,
+                  const GenerateResult& result,
+                  const std::string& reason,
+                  const Error* error = nullptr) {
+  const bool has_events = run.options.output.format == OutputFormat::jsonl;
+  const bool ascii = run.sink.is_terminal();
+  const SampleText& text = run.text;
+  if (has_events && text.n_sent < text.all.size())
+    run.sink.write(rest_line(run.sample, text.all.substr(text.n_sent), ascii));
+  run.sink.write(result_line(run.facts,
+                             {run.sample, run.generation.sampler, result, reason, text.all, error},
+                             run.tokenizer, has_events, ascii));
 }
 
 // No generator: it was interrupted before there was anything to sample. False when it was
 // interrupted.
-bool generate_sample(
-    Run& run, Generator* generator, const GenerateOptions& generation, int n_prompt, int sample) {
-  SampleText text;
+bool generate_sample(Run& run, Generator* generator) {
+  const bool as_text = run.options.output.format == OutputFormat::text;
+  run.text = {};
+  if (run.options.output.echo) run.sink.write(run.prompt.text);
   GenerateResult result;
-  result.n_prompt = n_prompt;
+  result.n_prompt = run.prompt.size();
   result.reason = FinishReason::interrupted;
-  if (generator != nullptr) result = generator->run(generation, make_hooks(run, sample, text));
-  if (run.options.output.format == OutputFormat::jsonl && text.n_sent < text.all.size())
-    run.sink.write(rest_line(sample, text.all.substr(text.n_sent), run.sink.is_terminal()));
-  finish_sample(run, {sample, generation.sampler, result, reason_name(result.reason), text.all});
+  if (generator != nullptr) result = generator->run(run.generation, make_hooks(run));
+  const std::string reason = reason_name(result.reason);
+  if (!as_text) write_record(run, result, reason);
+  if (as_text && run.options.n_samples > 1) run.sink.write("\n");
+  if (run.options.stats) print_stats(result, run.facts, reason, run.generation.sampler);
   return result.reason != FinishReason::interrupted;
 }
 
 // False when it was interrupted.
-bool generate_all(Run& run, Backend& backend, std::span<const int> tokens) {
-  const Options& o = run.options;
-  GenerateOptions generation{o.n_predict, o.sampler, o.stop, o.ignore_eos, o.n_logprobs, o.batch};
-  generation.sampler.seed = o.seed ? *o.seed : random_seed();
-  // One chunk a part costs nothing, and a timeout is noticed sooner.
-  if (!run.facts.on_gpu) generation.prefill_part = std::min(o.batch, kCpuChunk);
-  Generator generator(backend, run.tokenizer, tokens);
-  const bool ready = generator.prefill(generation.prefill_part, stop_question(run.sink));
+bool generate_samples(Run& run, Backend& backend) {
+  Generator generator(backend, run.tokenizer, run.prompt.tokens);
+  const bool ready = generator.prefill(run.generation.prefill_part, stop_question(run.sink));
   finish_gently_on_signals();
   bool is_complete = true;
-  for (int sample = 0; sample < o.n_samples && is_complete; ++sample) {
-    is_complete = generate_sample(run, ready ? &generator : nullptr, generation,
-                                  static_cast<int>(tokens.size()), sample);
-    ++generation.sampler.seed;
+  for (; run.sample < run.options.n_samples && is_complete; ++run.sample) {
+    is_complete = generate_sample(run, ready ? &generator : nullptr);
+    ++run.generation.sampler.seed;
   }
   run.sink.finish();
   return is_complete;
+}
+
+// A failure has a record too, before main reports it.
+bool generate_all(Run& run, Backend& backend) {
+  try {
+    return generate_samples(run, backend);
+  } catch (const Error& e) {
+    const bool can_write = e.code() != ExitCode::io && e.code() != ExitCode::broken_pipe;
+    if (can_write && run.options.output.format != OutputFormat::text) {
+      GenerateResult result;
+      result.n_prompt = run.prompt.size();
+      result.tokens = run.text.tokens;
+      write_record(run, result, "error", &e);
+      run.sink.finish();
+    }
+    throw;
+  }
 }
 
 // Null when none was asked for.
 std::unique_ptr<TraceRecorder> make_trace(const TraceOptions& options,
                                           const Model& model,
                                           const Backend& backend,
-                                          std::span<const int> tokens) {
+                                          const std::vector<int>& tokens) {
   if (options.file.empty()) return nullptr;
   return std::make_unique<TraceRecorder>(
       options.file, options.filter, model,
       TraceRun{fmt::format("haikuda {}", kVersion), backend.device_name(), tokens});
-}
-
-void check_vocabulary(const Model& model, const Tokenizer& tokenizer) {
-  if (tokenizer.vocabulary().size() != model.config.n_vocab)
-    model.files.metadata.fail("tokenizer.ggml.tokens",
-                              fmt::format("expected {} tokens (rows of token_embd.weight), got {}",
-                                          model.config.n_vocab, tokenizer.vocabulary().size()));
 }
 
 ExitCode print_plan(const Options& options,
@@ -244,8 +219,7 @@ ExitCode plan_run(const Options& options, TextSink& sink) {
   if (has_prompt(options.prompt)) {
     const auto tokenizer = Tokenizer::create(model.files.metadata);
     const Prompt prompt = gather_prompt(options.prompt);
-    n_prompt =
-        static_cast<int>(prompt_tokens(prompt, options, model, *tokenizer, placement.n_ctx).size());
+    n_prompt = prompt_tokens(prompt, options, model, *tokenizer, placement.n_ctx).size();
   }
   return print_plan(options, model, placement, n_prompt, sink);
 }
@@ -255,44 +229,29 @@ ExitCode plan_run(const Options& options, TextSink& sink) {
 ExitCode run_generate(Options options) {
   install_signal_handlers();
   start_timeout(options.timeout_s);
-  if (!options.quiet)
-    for (const std::string& warning : options.warnings)
-      fmt::print(stderr, "haikuda: warning: {}\n", warning);
+  print_warnings(options);
   TextSink sink(options.output.file, options.output.stream);
   if (options.plan) return plan_run(options, sink);
   const Prompt prompt = gather_prompt(options.prompt);
 
-  const auto start = Clock::now();
-  const Model model(open_model(options.model));
-  const auto tokenizer = Tokenizer::create(model.files.metadata);
-  check_vocabulary(model, *tokenizer);
-  apply_model_sampling(options, model.files.metadata);
-  resolve_sampler_texts(options, *tokenizer);
-  if (options.verbose) print_settings(options);
-  const Placement placement = place_model(model, options);
-  if (!placement.note.empty()) note(options, placement.note);
-  if (!options.trace.file.empty()) check_filter(options.trace.filter, model.config);
-  const std::vector<int> tokens =
-      prompt_tokens(prompt, options, model, *tokenizer, placement.n_ctx);
-  check_prompt_fits(static_cast<int>(tokens.size()), placement.n_ctx);
-  check_fits(placement);
-  if (options.n_ctx > model.config.n_ctx_train)
-    note(options, fmt::format("-c {} exceeds the {} tokens the model was trained for",
-                              options.n_ctx, model.config.n_ctx_train));
-
-  const auto backend = [&] {
-    const LoadProgress progress(model.files.name, !options.quiet);
-    return make_backend(model, options, placement);
-  }();
-  Run run{options, *tokenizer, {}, sink};
-  run.facts = {
-      model_facts(model.files), backend->device_name(),
-      backend->device_bytes(),  placement.cuda_device.has_value(),
-      backend->n_ctx(),         std::chrono::duration<double>(Clock::now() - start).count()};
-  if (options.verbose) print_model(model, *backend);
-  const auto trace = make_trace(options.trace, model, *backend, tokens);
-  backend->set_probe(trace.get());
-  const bool is_complete = generate_all(run, *backend, tokens);
+  const OpenedModel opened(options);
+  const int n_ctx = opened.placement.n_ctx;
+  const PromptTokens tokens =
+      prompt_tokens(prompt, options, opened.model, *opened.tokenizer, n_ctx);
+  check_prompt_fits(tokens.size(), n_ctx);
+  if (!options.trace.file.empty()) check_filter(options.trace.filter, opened.model.config);
+  const LoadedModel loaded = load_model(opened, options);
+  Run run{options,
+          *opened.tokenizer,
+          loaded.facts,
+          sink,
+          tokens,
+          generate_options(options, loaded.facts),
+          0,
+          {}};
+  const auto trace = make_trace(options.trace, opened.model, *loaded.backend, tokens.tokens);
+  loaded.backend->set_probe(trace.get());
+  const bool is_complete = generate_all(run, *loaded.backend);
   if (trace) trace->finish();
   return is_complete ? ExitCode::ok : stop_requested().value_or(ExitCode::ok);
 }

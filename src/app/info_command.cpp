@@ -44,6 +44,12 @@ Json value_json(const MetaValue& value) {
       value.value);
 }
 
+std::size_t header_bytes(const ModelFiles& files) {
+  std::size_t n = 0;
+  for (const auto header : files.headers) n += header.size();
+  return n;
+}
+
 Json tensors_json(const std::vector<TensorView>& tensors) {
   Json out = Json::array();
   for (const TensorView& t : tensors)
@@ -65,6 +71,7 @@ Json info_json(const ModelFacts& f, const ModelFiles& files, const InfoOptions& 
   Json json = {{"schema", kSchemaVersion},
                {"file", f.file},
                {"bytes", f.file_bytes},
+               {"header_bytes", header_bytes(files)},
                {"arch", f.architecture},
                {"name", f.name},
                {"quant", f.quant()},

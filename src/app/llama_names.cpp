@@ -18,7 +18,8 @@ constexpr std::string_view kNoShift = "generation ends where the context does; -
 constexpr std::string_view kFileRope = "RoPE is as the model's file says";
 constexpr std::string_view kCacheType = "the type of the KV cache cannot be chosen";
 constexpr std::string_view kNotInteractive =
-    "there is no conversation here; --chat puts one request through the chat template";
+    "conversations are a command of their own, haikuda chat; --chat puts one request through the "
+    "chat template";
 constexpr std::string_view kNoLogs =
     "there are no logs; -v says more on stderr and 2>FILE keeps it";
 constexpr std::string_view kColor =
@@ -30,6 +31,8 @@ constexpr std::string_view kMixture = "mixtures of experts are not supported";
 constexpr std::array kNames = {
     LlamaName{"-ngl", "--gpu-layers"},
     LlamaName{"-fa", "--flash-attn"},
+    LlamaName{"-bf", "--binary-file"},
+    LlamaName{"-sp", "--special"},
     LlamaName{"-sys", "--system"},
     LlamaName{"--system-prompt", "--system"},
     LlamaName{"-sysf", "--system-file"},
@@ -55,6 +58,7 @@ constexpr std::array kNames = {
     LlamaName{"--no-escape", ""},
     LlamaName{"--no-display-prompt", ""},
     LlamaName{"--no-context-shift", ""},
+    LlamaName{"--deterministic", ""},
     LlamaName{"--mmap", ""},
     LlamaName{"-cnv", kNotInteractive},
     LlamaName{"--conversation", kNotInteractive},
@@ -78,15 +82,6 @@ constexpr std::array kNames = {
     LlamaName{"-ncmoe", kMixture},
     LlamaName{"--n-cpu-moe", kMixture},
     LlamaName{"-cmoe", kMixture},
-    LlamaName{"-bf", "-f FILE reads text without its last newline, stdin alone reads all of it"},
-    LlamaName{"--binary-file",
-              "-f FILE reads text without its last newline, stdin alone reads all of it"},
-    LlamaName{"--display-prompt",
-              "stdout carries generated text alone; --print-prompt shows the prompt on stderr"},
-    LlamaName{"--echo",
-              "stdout carries generated text alone; --print-prompt shows the prompt on stderr"},
-    LlamaName{"-sp", "special tokens are not printed; --jsonl has their ids"},
-    LlamaName{"--special", "special tokens are not printed; --jsonl has their ids"},
     LlamaName{"-np", "one sequence is decoded at a time; --num-samples N gives several in turn"},
     LlamaName{"--parallel",
               "one sequence is decoded at a time; --num-samples N gives several in turn"},

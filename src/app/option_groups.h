@@ -19,6 +19,7 @@ namespace haikuda {
 // Values as they were given, before the rules that concern several options.
 struct RawOptions {
   Options options;
+  std::string history;  // of chat
   InfoOptions info;
   TokenizeOptions tokenize;
   DetokenizeOptions detokenize;
@@ -27,7 +28,7 @@ struct RawOptions {
   int main_gpu = -1;
   bool raw = false, chat = false, json = false, jsonl = false, no_bos = false,
        no_parse_special = false;
-  bool no_stats = false, stdin_only = false;
+  bool stats = false, no_stats = false, stdin_only = false;
   std::string prompt, system, truncate = "no", shell, config;
   std::string samplers, sampler_sequence;
   std::vector<std::string> dry_breakers;
@@ -51,6 +52,7 @@ void resolve_samplers(const CLI::App& app, RawOptions& raw);
 void add_trace_options(CLI::App& app, RawOptions& raw);
 // After parsing: what is traced. Throws Error(usage).
 void resolve_trace(const CLI::App& app, RawOptions& raw);
+void add_chat_options(CLI::App& app, RawOptions& raw);
 void add_tool_options(CLI::App& app, const std::string& command, RawOptions& raw);
 
 // The pairs that one configuration file sets, in its order; `section` is a command's name or empty.

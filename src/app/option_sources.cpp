@@ -32,11 +32,12 @@ constexpr std::array kLlamaVariables = {
 };
 
 // Of each line one holds at a time, so one of a higher source hides all of the lower ones.
-constexpr std::array<std::array<std::string_view, 4>, 4> kAlternatives = {{
+constexpr std::array<std::array<std::string_view, 4>, 5> kAlternatives = {{
     {"--raw", "--chat", "--system", "--system-file"},
     {"--json", "--jsonl", "", ""},
     {"--device", "--main-gpu", "--gpu-layers", ""},
     {"--quiet", "--verbose", "", ""},
+    {"--stats", "--no-stats", "", ""},
 }};
 
 std::optional<std::string> environment(const std::string& name) {

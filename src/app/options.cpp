@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <climits>
+#include <filesystem>
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
@@ -43,6 +44,7 @@ struct CommandName {
 };
 constexpr CommandName kCommands[] = {
     {"", "text from a GGUF model, on a GPU or on the CPU"},
+    {"chat", "a conversation, turn by turn"},
     {"info", "what a model file contains; reads its header only"},
     {"tokenize", "the tokens of a text"},
     {"detokenize", "the text of token ids"},
@@ -58,6 +60,8 @@ void define(CLI::App& app, const std::string& command, RawOptions& raw) {
     add_sampler_options(app, raw);
     add_output_options(app, raw);
     add_trace_options(app, raw);
+  } else if (command == "chat") {
+    add_chat_options(app, raw);
   } else {
     add_tool_options(app, command, raw);
   }
@@ -164,13 +168,18 @@ void resolve_device(RawOptions& raw) {
   if (none) o.device = {DeviceKind::cpu, 0};
 }
 
+void resolve_system(const CLI::App& app, RawOptions& raw) {
+  PromptOptions& p = raw.options.prompt;
+  if (app.count("--system") > 0) p.system = raw.system;
+  if (p.system && !p.system_file.empty())
+    throw Error(ExitCode::usage, "give --system or --system-file, not both");
+}
+
 void resolve_prompt(const CLI::App& app, RawOptions& raw) {
   PromptOptions& p = raw.options.prompt;
   if (app.count("--prompt") > 0) p.prompt = raw.prompt;
-  if (app.count("--system") > 0) p.system = raw.system;
+  resolve_system(app, raw);
   const bool has_system = p.system || !p.system_file.empty();
-  if (p.system && !p.system_file.empty())
-    throw Error(ExitCode::usage, "give --system or --system-file, not both");
   if (raw.raw && (raw.chat || has_system))
     throw Error(ExitCode::usage, "--raw excludes --chat and --system");
   if (!p.request.empty() && p.prompt)
@@ -182,19 +191,12 @@ void resolve_prompt(const CLI::App& app, RawOptions& raw) {
                                           : Truncate::refuse;
 }
 
-Options resolve_generate(const CLI::App& app, RawOptions&& raw) {
+// What generate and chat share.
+void resolve_run(const CLI::App& app, RawOptions& raw) {
   Options& o = raw.options;
-  resolve_prompt(app, raw);
   resolve_device(raw);
   resolve_samplers(app, raw);
-  resolve_trace(app, raw);
   if (raw.seed >= 0) o.seed = static_cast<std::uint64_t>(raw.seed);
-  if (raw.json && raw.jsonl) throw Error(ExitCode::usage, "give --json or --jsonl, not both");
-  if (raw.json) o.output.format = OutputFormat::json;
-  if (raw.jsonl) o.output.format = OutputFormat::jsonl;
-  if (app.count("--logprobs") > 0) o.n_logprobs = raw.n_logprobs;
-  if (o.n_logprobs && o.output.format == OutputFormat::text)
-    throw Error(ExitCode::usage, "--logprobs needs --json or --jsonl, which carry them");
   for (const std::string& stop : o.stop) {
     if (stop.empty()) throw Error(ExitCode::usage, "--stop: the text is empty");
     if (find_invalid_utf8(stop))
@@ -202,8 +204,33 @@ Options resolve_generate(const CLI::App& app, RawOptions&& raw) {
           ExitCode::usage,
           fmt::format("--stop: '{}' is not valid UTF-8, which all output is", printable(stop)));
   }
-  o.stats = !raw.no_stats && !o.quiet;
+  if (raw.stats && raw.no_stats)
+    throw Error(ExitCode::usage, "give --stats or --no-stats, not both");
+  o.stats = raw.stats || (!raw.no_stats && !o.quiet);
+}
+
+Options resolve_generate(const CLI::App& app, RawOptions&& raw) {
+  Options& o = raw.options;
+  resolve_prompt(app, raw);
+  resolve_run(app, raw);
+  resolve_trace(app, raw);
+  if (raw.json && raw.jsonl) throw Error(ExitCode::usage, "give --json or --jsonl, not both");
+  if (raw.json) o.output.format = OutputFormat::json;
+  if (raw.jsonl) o.output.format = OutputFormat::jsonl;
+  if (app.count("--logprobs") > 0) o.n_logprobs = raw.n_logprobs;
+  if (o.n_logprobs && o.output.format == OutputFormat::text)
+    throw Error(ExitCode::usage, "--logprobs needs --json or --jsonl, which carry them");
+  if (o.output.echo && o.output.format != OutputFormat::text)
+    throw Error(ExitCode::usage,
+                "--echo excludes --json and --jsonl, whose text is what was generated");
+  if (o.keep_stop && o.stop.empty()) throw Error(ExitCode::usage, "--stop-keep needs --stop");
   return std::move(o);
+}
+
+ChatOptions resolve_chat(const CLI::App& app, RawOptions&& raw) {
+  resolve_system(app, raw);
+  resolve_run(app, raw);
+  return {std::move(raw.options), std::move(raw.history)};
 }
 
 TokenizeOptions resolve_tokenize(const CLI::App& app, RawOptions&& raw) {
@@ -301,6 +328,24 @@ void refuse_late_command(const ProgramSpec& program, const ShimmedArguments& arg
                                              word));
 }
 
+// A first word that is a file NAME.gguf stands for -m, unless there is one or the word means a
+// model anyway.
+void take_model_positional(const CommandSpec& command, ShimmedArguments& arguments) {
+  const bool is_model_already =
+      std::any_of(command.options.begin(), command.options.end(),
+                  [](const OptionSpec& o) { return o.is_positional() && o.value_name == "MODEL"; });
+  if (is_model_already || command.find("--model") == nullptr || arguments.positionals.empty())
+    return;
+  const std::string word = arguments.positionals.front();
+  const bool has_model = std::any_of(arguments.options.begin(), arguments.options.end(),
+                                     [](const ShimmedOption& o) { return o.name == "--model"; });
+  std::error_code error;
+  if (has_model || !word.ends_with(".gguf") || !std::filesystem::is_regular_file(word, error))
+    return;
+  arguments.options.push_back({"--model", word, true});
+  arguments.positionals.erase(arguments.positionals.begin());
+}
+
 Request resolve(const CommandSpec& command,
                 const ProgramSpec& program,
                 const CLI::App& app,
@@ -328,9 +373,10 @@ Request parse_options(int argc, const char* const* argv) {
     arguments.erase(arguments.begin());
   else
     command = &program.commands.front();
-  const ShimmedArguments shimmed = shim_arguments(*command, arguments);
+  ShimmedArguments shimmed = shim_arguments(*command, arguments);
   if (auto text = answer_by_text(program, *command, shimmed)) return std::move(*text);
   if (command->name.empty()) refuse_late_command(program, shimmed);
+  take_model_positional(*command, shimmed);
   const auto sourced = merge_sources(program, *command, shimmed.options);
 
   CLI::App app;
@@ -339,12 +385,12 @@ Request parse_options(int argc, const char* const* argv) {
   RawOptions raw;
   define(app, command->name, raw);
   parse_with(app, sourced, shimmed.positionals);
+  raw.options.warnings = shimmed.warnings;
+  raw.options.settings = settings_of(*command, sourced);
+  if (command->name == "chat") return resolve_chat(app, std::move(raw));
   if (!command->name.empty()) return resolve(*command, program, app, std::move(raw));
   if (app.count("--list-devices") > 0) return DevicesOptions{};
-  Options options = resolve_generate(app, std::move(raw));
-  options.warnings = shimmed.warnings;
-  options.settings = settings_of(*command, sourced);
-  return options;
+  return resolve_generate(app, std::move(raw));
 }
 
 }  // namespace haikuda

@@ -44,11 +44,14 @@ struct ModelOptions {
 };
 
 struct PromptOptions {
-  std::string request;                // positional: a request; "-": stdin
-  std::optional<std::string> prompt;  // -p: text to complete; "-": stdin
-  std::vector<std::string> files;     // -f; "-": stdin
-  std::optional<std::string> system;  // --system
-  std::string system_file;            // --system-file
+  std::string request;                   // positional: a request; "-": stdin
+  std::optional<std::string> prompt;     // -p: text to complete; "-": stdin
+  std::vector<std::string> files;        // -f; "-": stdin
+  std::vector<std::string> exact_files;  // --binary-file: with their last newline
+  std::string stdin_separator = "\n";    // between stdin and the rest
+  bool lossy_utf8 = false;               // U+FFFD for what is not UTF-8
+  std::optional<std::string> system;     // --system
+  std::string system_file;               // --system-file
   bool no_stdin = false;
   bool escapes = false;  // -e: \n and the like in -p
   PromptStyle style = PromptStyle::by_kind;
@@ -69,6 +72,8 @@ struct OutputOptions {
   OutputFormat format = OutputFormat::text;
   std::string file;  // -o; empty: stdout
   bool stream = false;
+  bool special = false;  // special tokens too
+  bool echo = false;     // the prompt first
 };
 
 struct TraceOptions {
@@ -88,6 +93,7 @@ struct Options : ModelOptions {
   int n_samples = 1;
   std::optional<int> n_logprobs;
   std::vector<std::string> stop;
+  bool keep_stop = false;
   bool ignore_eos = false;
   double timeout_s = 0;  // 0: none
   bool plan = false;
@@ -99,6 +105,12 @@ struct Options : ModelOptions {
 
   // Whether the option, e.g. "--temp", was set by the user in any way.
   bool is_set(std::string_view name) const;
+};
+
+// Of Options only what makes sense for one turn after the other.
+struct ChatOptions {
+  Options run;
+  std::string history;  // file that keeps the lines typed; empty: none
 };
 
 struct InfoOptions {
@@ -129,8 +141,13 @@ struct PrintText {
   std::string text;
 };
 
-using Request = std::
-    variant<Options, InfoOptions, TokenizeOptions, DetokenizeOptions, DevicesOptions, PrintText>;
+using Request = std::variant<Options,
+                             ChatOptions,
+                             InfoOptions,
+                             TokenizeOptions,
+                             DetokenizeOptions,
+                             DevicesOptions,
+                             PrintText>;
 
 // Throws Error(usage), and Error(io) for a configuration file that was named and cannot be read.
 Request parse_options(int argc, const char* const* argv);

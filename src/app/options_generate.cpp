@@ -88,6 +88,14 @@ void add_prompt_options(CLI::App& app, RawOptions& raw) {
       ->type_name("FILE")
       ->take_all()
       ->allow_extra_args(false);
+  app.add_option("--binary-file", p.exact_files, "The same with its last newline (-bf)")
+      ->type_name("FILE")
+      ->take_all()
+      ->allow_extra_args(false);
+  app.add_option("--stdin-sep", p.stdin_separator,
+                 "Between stdin and -f, -p or a request [newline]")
+      ->type_name("TEXT");
+  app.add_flag("--lossy-utf8", p.lossy_utf8, "Read bytes that are not UTF-8 as U+FFFD");
   app.add_option("--system", raw.system, "System message; implies --chat")->type_name("TEXT");
   app.add_option("--system-file", p.system_file, "The same from FILE")->type_name("FILE");
   app.add_flag("--chat", raw.chat, "Put the text through the chat template");
@@ -95,7 +103,7 @@ void add_prompt_options(CLI::App& app, RawOptions& raw) {
   app.add_option("--chat-template", p.chat_template,
                  "Jinja template: a file, chatml, or one the model names")
       ->type_name("NAME|FILE");
-  app.add_flag("-e,--escape", p.escapes, "Read \\n, \\t, \\xHH and the like in -p");
+  app.add_flag("-e,--escape", p.escapes, "Read \\n, \\t, \\xHH and the like in -p and --stdin-sep");
   app.add_flag("--no-stdin", p.no_stdin, "Do not read stdin, even when it is a pipe");
   app.add_option("--truncate", raw.truncate, "A prompt too long loses its head or its middle")
       ->type_name("no|head|middle")
@@ -110,13 +118,14 @@ void add_generation_options(CLI::App& app, RawOptions& raw) {
   app.add_option("-n,--predict,--n-predict", o.n_predict,
                  "Tokens to generate at most; -1: until the model ends")
       ->type_name("N")
-      ->check(number_in(-1, 1e9))
+      ->check(number_in(-2, 1e9))  // -2: until the context is full, which is where -1 ends too
       ->capture_default_str();
   app.add_option("-r,--stop,--reverse-prompt", o.stop,
                  "End before TEXT, which is not printed; repeatable")
       ->type_name("TEXT")
       ->take_all()
       ->allow_extra_args(false);
+  app.add_flag("--stop-keep", o.keep_stop, "Print TEXT of --stop too");
   app.add_flag("--ignore-eos", o.ignore_eos, "Go on where the model would end");
   app.add_option("--timeout", o.timeout_s, "End after S seconds with exit code 124; 0: never")
       ->type_name("S")
@@ -141,6 +150,9 @@ void add_output_options(CLI::App& app, RawOptions& raw) {
       ->type_name("K")
       ->check(number_in(0, 1000));
   app.add_flag("--stream", o.output.stream, "Write each token at once to a pipe too");
+  app.add_flag("--echo,--display-prompt", o.output.echo, "Write the prompt before the text");
+  app.add_flag("--special", o.output.special, "Write special tokens too");
+  app.add_flag("--stats", raw.stats, "The line of numbers on stderr, with --quiet too");
   app.add_flag("--no-stats", raw.no_stats, "No line of numbers on stderr");
   app.add_flag("-q,--quiet", o.quiet, "Nothing on stderr but errors");
   app.add_flag("-v,--verbose", o.verbose,

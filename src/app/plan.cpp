@@ -41,6 +41,18 @@ Plan make_plan(const Model& model,
   return plan;
 }
 
+std::string shortage_text(const Plan& plan) {
+  const Placement& p = plan.placement;
+  std::string out =
+      fmt::format("a context of {} needs {} on {} (weights {}, KV cache {}, scratch {})", p.n_ctx,
+                  human_bytes(plan.total_bytes()), device_name(p), human_bytes(plan.weight_bytes),
+                  human_bytes(plan.kv_bytes), human_bytes(plan.scratch_bytes));
+  if (p.free_bytes) out += fmt::format(", {} is free", human_bytes(*p.free_bytes));
+  return out + (p.n_ctx_max >= 1 ? fmt::format("; the largest -c that fits is {}", p.n_ctx_max)
+                                 : "; not even the weights fit: try a smaller quantization or "
+                                   "--device cpu");
+}
+
 std::string plan_text(const Plan& plan) {
   const Placement& p = plan.placement;
   std::string out =

@@ -24,6 +24,7 @@ Plan make_plan(const Model& model,
                const Options& options,
                const Placement& placement,
                std::optional<int> n_prompt);
+std::string shortage_text(const Plan& plan);  // what does not fit, and what would
 std::string plan_text(const Plan& plan);
 std::string plan_json(const Plan& plan);  // indented, with its newline
 

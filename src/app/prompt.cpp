@@ -8,15 +8,12 @@
 #include <cstdio>
 #include <cstring>
 #include <memory>
-#include <optional>
-#include <span>
 
 #include <fmt/format.h>
 
 #include "base/error.h"
 #include "base/printable.h"
 #include "base/utf8.h"
-#include "text/chat_template.h"
 #include "text/utf8_stream.h"
 
 namespace haikuda {
@@ -36,26 +33,23 @@ std::string without_last_newline(std::string text) {
   return text;
 }
 
+// Whatever stdin holds.
+bool has_own_text(const PromptOptions& options) {
+  return options.prompt || !options.request.empty() || !options.files.empty() ||
+         !options.exact_files.empty();
+}
+
 // With a prompt given, stdin is joined when something was put there on purpose: a pipe or a file.
 bool stdin_is_wanted(const PromptOptions& options, bool has_other) {
   if (options.no_stdin) return false;
-  for (const std::string& file : options.files)
-    if (file == "-") return false;  // read in its turn
+  for (const auto* files : {&options.files, &options.exact_files})
+    for (const std::string& file : *files)
+      if (file == "-") return false;  // read in its turn
   if (options.prompt == "-" || options.request == "-") return false;
   struct stat status {};
   if (::fstat(STDIN_FILENO, &status) != 0) return false;
   const bool deliberate = S_ISFIFO(status.st_mode) || S_ISREG(status.st_mode);
   return has_other ? deliberate : ::isatty(STDIN_FILENO) == 0;
-}
-
-void check_utf8(const std::string& text, const char* what) {
-  const auto at = find_invalid_utf8(text);
-  if (!at) return;
-  throw Error(
-      ExitCode::io,
-      fmt::format("{} is not valid UTF-8 at byte {} (0x{:02x}); convert it, for example with "
-                  "iconv -f latin1 -t utf-8",
-                  what, *at, static_cast<unsigned char>(text[*at])));
 }
 
 // \n \t \r \0 \\ \" \' \xHH and \u{N} or \uXXXX; anything else stays as it is.
@@ -92,6 +86,24 @@ std::string unescaped(std::string_view text) {
 
 }  // namespace
 
+void check_utf8(const std::string& text, const char* what) {
+  const auto at = find_invalid_utf8(text);
+  if (!at) return;
+  throw Error(
+      ExitCode::io,
+      fmt::format("{} is not valid UTF-8 at byte {} (0x{:02x}); convert it, for example with "
+                  "iconv -f latin1 -t utf-8, or give --lossy-utf8",
+                  what, *at, static_cast<unsigned char>(text[*at])));
+}
+
+namespace {
+
+std::string separator(const PromptOptions& options) {
+  return options.escapes ? unescaped(options.stdin_separator) : options.stdin_separator;
+}
+
+}  // namespace
+
 std::string read_input(const std::string& path, const char* what) {
   const std::unique_ptr<std::FILE, CloseFile> file(path == "-" ? stdin
                                                                : std::fopen(path.c_str(), "rbe"));
@@ -112,38 +124,53 @@ std::string read_input(const std::string& path, const char* what) {
   return text;
 }
 
+std::optional<std::string> system_message(const PromptOptions& options) {
+  constexpr const char* kWhat = "the system message";
+  std::optional<std::string> text = options.system;
+  if (!options.system_file.empty())
+    text = without_last_newline(read_input(options.system_file, kWhat));
+  if (text) check_utf8(*text, kWhat);
+  return text;
+}
+
 bool has_prompt(const PromptOptions& options) {
-  const bool has_other = options.prompt || !options.request.empty() || !options.files.empty();
-  return has_other || stdin_is_wanted(options, true);
+  return has_own_text(options) || stdin_is_wanted(options, true);
 }
 
 Prompt gather_prompt(const PromptOptions& options) {
+  std::optional<std::string> from_stdin;
   std::vector<std::string> parts;
-  const bool has_other = options.prompt || !options.request.empty() || !options.files.empty();
+  const bool has_other = has_own_text(options);
   if (stdin_is_wanted(options, has_other)) {
     std::string text = read_input("-", "the prompt");
     if (has_other) text = without_last_newline(std::move(text));
-    if (!text.empty() || !has_other) parts.push_back(std::move(text));
+    if (!text.empty() || !has_other) from_stdin = std::move(text);
   }
   for (const std::string& file : options.files)
     parts.push_back(without_last_newline(read_input(file, "the prompt")));
+  for (const std::string& file : options.exact_files)
+    parts.push_back(read_input(file, "the prompt"));
   if (options.prompt)
     parts.push_back(*options.prompt == "-" ? read_input("-", "the prompt")
                     : options.escapes      ? unescaped(*options.prompt)
                                            : *options.prompt);
   if (!options.request.empty())
     parts.push_back(options.request == "-" ? read_input("-", "the prompt") : options.request);
-  if (parts.empty())
+  if (parts.empty() && !from_stdin)
     throw Error(ExitCode::usage,
                 "no prompt; give a request, -p TEXT, -f FILE or text on stdin; see --help");
 
   Prompt prompt;
   for (const std::string& part : parts) prompt.text += (&part == parts.data() ? "" : "\n") + part;
+  if (from_stdin)
+    prompt.text = parts.empty() ? *from_stdin : *from_stdin + separator(options) + prompt.text;
+  if (options.lossy_utf8) {
+    Utf8Stream stream;
+    const std::string text = stream.push(prompt.text);
+    prompt.text = text + stream.flush();
+  }
   check_utf8(prompt.text, "the prompt");
-  prompt.system = options.system_file.empty()
-                      ? options.system.value_or("")
-                      : without_last_newline(read_input(options.system_file, "the system message"));
-  check_utf8(prompt.system, "the system message");
+  prompt.system = system_message(options);
   prompt.is_chat = options.style == PromptStyle::chat ||
                    (options.style == PromptStyle::by_kind && !options.request.empty());
   return prompt;
@@ -182,20 +209,6 @@ std::string token_text(const Tokenizer& tokenizer, std::optional<int> id) {
   return id ? std::string(tokenizer.vocabulary().text(*id)) : std::string();
 }
 
-std::vector<TextPiece> render_chat(const Prompt& prompt,
-                                   const PromptOptions& options,
-                                   const TemplateSource& source,
-                                   const Tokenizer& tokenizer) {
-  const ChatTemplate chat_template(source.text, source.name);
-  std::vector<ChatMessage> messages;
-  if (options.system || !options.system_file.empty()) messages.push_back({"system", prompt.system});
-  messages.push_back({"user", prompt.text});
-  RenderOptions render;
-  render.bos_token = token_text(tokenizer, tokenizer.vocabulary().bos());
-  render.eos_token = token_text(tokenizer, tokenizer.vocabulary().eos());
-  return chat_template.render(messages, render);
-}
-
 // `n_cut` of the text's own tokens taken from its head or its middle; what is left is UTF-8.
 std::string without_tokens(const std::string& text,
                            int n_cut,
@@ -223,9 +236,13 @@ RenderedPrompt render_prompt(const Prompt& prompt,
                              const PromptOptions& options,
                              const Metadata& metadata,
                              const Tokenizer& tokenizer) {
-  if (prompt.is_chat)
-    if (const auto source = find_template(options.chat_template, metadata))
-      return {render_chat(prompt, options, *source, tokenizer), true};
+  if (prompt.is_chat) {
+    std::vector<ChatMessage> messages;
+    if (prompt.system) messages.push_back({"system", *prompt.system});
+    messages.push_back({"user", prompt.text});
+    if (auto chat = render_conversation(messages, options.chat_template, metadata, tokenizer))
+      return std::move(*chat);
+  }
   if (options.style == PromptStyle::chat)
     throw Error(
         ExitCode::unsupported,
@@ -237,6 +254,18 @@ RenderedPrompt render_prompt(const Prompt& prompt,
                 "--chat-template needs a request or --chat; the text of -p, -f and stdin is "
                 "completed as it stands");
   return {{{prompt.text, true}}, false};
+}
+
+std::optional<RenderedPrompt> render_conversation(std::span<const ChatMessage> messages,
+                                                  const std::string& chat_template,
+                                                  const Metadata& metadata,
+                                                  const Tokenizer& tokenizer) {
+  const auto source = find_template(chat_template, metadata);
+  if (!source) return std::nullopt;
+  RenderOptions render;
+  render.bos_token = token_text(tokenizer, tokenizer.vocabulary().bos());
+  render.eos_token = token_text(tokenizer, tokenizer.vocabulary().eos());
+  return RenderedPrompt{ChatTemplate(source->text, source->name).render(messages, render), true};
 }
 
 std::vector<int> tokenize_prompt(const RenderedPrompt& prompt, const Tokenizer& tokenizer) {

@@ -1,18 +1,21 @@
 // The prompt: gathered from flags, files and stdin, and turned into tokens.
 #pragma once
 
-#include <functional>
+#include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "app/options.h"
 #include "model/model.h"
+#include "text/chat_template.h"
 #include "text/tokenizer.h"
 
 namespace haikuda {
 
 struct Prompt {
-  std::string text, system;
+  std::string text;
+  std::optional<std::string> system;
   bool is_chat = false;  // to be put through the chat template when the model has one
 };
 
@@ -21,6 +24,10 @@ struct Prompt {
 Prompt gather_prompt(const PromptOptions& options);
 // Whether there is one for sure, without waiting for stdin.
 bool has_prompt(const PromptOptions& options);
+// --system or --system-file. Throws Error(io).
+std::optional<std::string> system_message(const PromptOptions& options);
+// Throws Error(io) naming the byte that is wrong; `what` is what the message calls the text.
+void check_utf8(const std::string& text, const char* what);
 // A file, or stdin for "-", as it stands. Throws Error(io); `what` is what messages call it.
 std::string read_input(const std::string& path, const char* what);
 
@@ -37,6 +44,12 @@ RenderedPrompt render_prompt(const Prompt& prompt,
                              const PromptOptions& options,
                              const Metadata& metadata,
                              const Tokenizer& tokenizer);
+// A conversation by the chat template of that name or file, or the model's own for an empty one;
+// nullopt when the model has none.
+std::optional<RenderedPrompt> render_conversation(std::span<const ChatMessage> messages,
+                                                  const std::string& chat_template,
+                                                  const Metadata& metadata,
+                                                  const Tokenizer& tokenizer);
 std::vector<int> tokenize_prompt(const RenderedPrompt& prompt, const Tokenizer& tokenizer);
 
 // The prompt without as many tokens of its text, from the head or the middle, as make it fit.

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include <fmt/format.h>
+
 #include "app/json_text.h"
 #include "app/sampler_json.h"
 #include "base/utf8.h"
@@ -76,11 +78,13 @@ std::string result_line(const RunFacts& run,
   Json record;
   if (as_event) record["type"] = "result";
   record["schema"] = kSchemaVersion;
+  record["id"] = fmt::format("{}-{}", run.id, sample.index);
   record["sample"] = sample.index;
   record["model"] = {{"file", run.model.file},
                      {"name", run.model.name},
                      {"arch", run.model.architecture},
-                     {"quant", run.model.quant()}};
+                     {"quant", run.model.quant()},
+                     {"sha_header", run.header_sha256}};
   record["device"] = run.device;
   record["n_ctx"] = run.n_ctx;
   record["prompt_tokens"] = r.n_prompt;
@@ -88,6 +92,9 @@ std::string result_line(const RunFacts& run,
   record["text"] = sample.text;
   set_bytes(record, r, tokenizer);
   record["finish_reason"] = sample.finish_reason;
+  if (sample.error != nullptr)
+    record["error"] = {{"code", static_cast<int>(sample.error->code())},
+                       {"message", sample.error->what()}};
   record["stop"] = r.stop.empty() ? Json(nullptr) : Json(r.stop);
   record["seed"] = sample.sampler.greedy() ? Json(nullptr) : Json(sample.sampler.seed);
   record["sampler"] = sampler_json(sample.sampler);

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "app/model_facts.h"
+#include "base/error.h"
 #include "infer/generator.h"
 #include "text/tokenizer.h"
 
@@ -12,7 +13,9 @@ namespace haikuda {
 
 // What all samples of a run share.
 struct RunFacts {
+  std::string id;  // of this run alone
   ModelFacts model;
+  std::string header_sha256;  // of the model; empty when no record is asked for
   std::string device;
   std::uint64_t device_bytes = 0;
   bool on_gpu = false;
@@ -24,8 +27,9 @@ struct SampleFacts {
   int index = 0;
   const SamplerOptions& sampler;  // with this sample's seed
   const GenerateResult& result;
-  std::string finish_reason;  // finish_reason_name, or "timeout"
+  std::string finish_reason;  // finish_reason_name, or "timeout" or "error"
   std::string text;           // as printed
+  const Error* error = nullptr;
 };
 
 // One line each, with its newline. `ascii`: for a terminal.

@@ -1,6 +1,7 @@
 #include "app/signals.h"
 
 #include <sys/time.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -11,13 +12,23 @@ namespace haikuda {
 namespace {
 
 volatile std::sig_atomic_t received = 0;
-volatile std::sig_atomic_t is_gentle = 0;
+enum Mode : std::sig_atomic_t { nothing_generated, gentle, reading_line };
+volatile std::sig_atomic_t mode = nothing_generated;
+termios terminal_before;  // line editing changed it
+volatile std::sig_atomic_t has_terminal = 0;
 
 // Calls only what a handler may call.
 void on_signal(int signal) {
   const int saved = errno;
   if (received == SIGINT || received == SIGTERM) ::_exit(128 + signal);
-  if (is_gentle == 0) {
+  if (mode == reading_line) {
+    if (has_terminal != 0) {
+      ::tcsetattr(STDIN_FILENO, TCSANOW, &terminal_before);
+      [[maybe_unused]] const auto written = ::write(STDERR_FILENO, "\n", 1);
+    }
+    ::_exit(128 + signal);
+  }
+  if (mode == nothing_generated) {
     constexpr char message[] = "haikuda: interrupted before anything was generated\n";
     [[maybe_unused]] const auto written = ::write(STDERR_FILENO, message, sizeof message - 1);
     ::_exit(128 + signal);
@@ -25,6 +36,9 @@ void on_signal(int signal) {
   received = signal;
   errno = saved;
 }
+
+// That it was handled is what ends the read, so that the line begins anew.
+void on_continue(int) {}
 
 void on_timeout(int signal) {
   if (received == 0) received = signal;
@@ -43,7 +57,20 @@ void install_signal_handlers() {
 }
 
 void finish_gently_on_signals() {
-  is_gentle = 1;
+  mode = gentle;
+}
+
+void end_at_once_on_signals() {
+  has_terminal = ::isatty(STDIN_FILENO) == 1 && ::tcgetattr(STDIN_FILENO, &terminal_before) == 0;
+  mode = reading_line;
+  struct sigaction action {};
+  sigemptyset(&action.sa_mask);
+  action.sa_handler = on_continue;
+  ::sigaction(SIGCONT, &action, nullptr);
+}
+
+void forget_interrupt() {
+  if (received == SIGINT) received = 0;
 }
 
 void start_timeout(double seconds) {

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <cstdlib>
 
 #include "base/printable.h"
@@ -20,12 +21,22 @@ std::string for_terminal(std::string_view text) {
   return out;
 }
 
+bool can_move_cursor(int descriptor) {
+  const char* term = std::getenv("TERM");
+  if (term == nullptr || *term == '\0' || std::string_view(term) == "dumb") return false;
+  return ::isatty(descriptor) == 1;
+}
+
 bool may_use_escapes(int descriptor) {
   const char* no_color = std::getenv("NO_COLOR");
   if (no_color != nullptr && *no_color != '\0') return false;
-  const char* term = std::getenv("TERM");
-  if (term == nullptr || std::string_view(term) == "dumb") return false;
-  return ::isatty(descriptor) == 1;
+  return can_move_cursor(descriptor);
+}
+
+void print_error(const char* message) {
+  const bool red = may_use_escapes(STDERR_FILENO);
+  std::fprintf(stderr, "haikuda: %serror:%s %s\n", red ? "\x1b[31m" : "", red ? "\x1b[0m" : "",
+               message);
 }
 
 }  // namespace haikuda

@@ -9,8 +9,13 @@ namespace haikuda {
 // Newlines and tabs pass, other control characters become visible.
 std::string for_terminal(std::string_view text);
 
+// A terminal that is not dumb.
+bool can_move_cursor(int descriptor);
 // Whether escape sequences may be written to the descriptor: a terminal that is not dumb, and no
 // NO_COLOR.
 bool may_use_escapes(int descriptor);
+
+// "haikuda: error: MESSAGE" on stderr.
+void print_error(const char* message);
 
 }  // namespace haikuda

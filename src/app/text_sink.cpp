@@ -45,6 +45,7 @@ void TextSink::write(std::string_view text) {
 
 void TextSink::finish() {
   if (is_terminal_ && !at_line_start_) buffer_ += '\n';
+  at_line_start_ = true;
   flush();
 }
 

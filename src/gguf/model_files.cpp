@@ -1,5 +1,6 @@
 #include "gguf/model_files.h"
 
+#include <algorithm>
 #include <charconv>
 #include <unordered_set>
 
@@ -7,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/printable.h"
+#include "base/sha256.h"
 
 namespace haikuda {
 namespace {
@@ -59,6 +61,13 @@ void add_shard(ModelFiles& files, GgufFile&& shard, std::unordered_set<std::stri
   }
 }
 
+GgufFile parse_file(ModelFiles& files, std::span<const std::byte> bytes, const std::string& name) {
+  GgufFile file = parse_gguf(bytes, name);
+  files.total_bytes += bytes.size();
+  files.headers.push_back(bytes.first(std::min(file.data_offset, bytes.size())));
+  return file;
+}
+
 }  // namespace
 
 ModelFiles open_model_files(const std::string& path) {
@@ -67,8 +76,7 @@ ModelFiles open_model_files(const std::string& path) {
   std::unordered_set<std::string> names;
   const auto add_file = [&](const std::string& shard) {
     files.maps.emplace_back(shard);
-    files.total_bytes += files.maps.back().bytes().size();
-    return parse_gguf(files.maps.back().bytes(), shard);
+    return parse_file(files, files.maps.back().bytes(), shard);
   };
   GgufFile first = add_file(path);
   const auto count = first.metadata.find_int("split.count", 0, kMaxShards).value_or(1);
@@ -101,13 +109,18 @@ ModelFiles open_model_files(const std::string& path) {
 }
 
 ModelFiles open_model_bytes(std::span<const std::byte> bytes, const std::string& name) {
-  GgufFile file = parse_gguf(bytes, name);
   ModelFiles files;
+  GgufFile file = parse_file(files, bytes, name);
   files.metadata = std::move(file.metadata);
   files.tensors = std::move(file.tensors);
   files.name = name;
-  files.total_bytes = bytes.size();
   return files;
+}
+
+std::string header_sha256(const ModelFiles& files) {
+  Sha256 sha;
+  for (const auto header : files.headers) sha.add(header);
+  return sha.finish();
 }
 
 }  // namespace haikuda

@@ -25,18 +25,25 @@ class TextOut {
           int last,
           const GenerateOptions& options,
           const GenerateHooks& hooks)
-      : detokenizer_(tokenizer, tokenizer.vocabulary().type(last) == TokenType::control),
+      : detokenizer_(
+            tokenizer, tokenizer.vocabulary().type(last) == TokenType::control, options.special),
         matcher_(options.stop),
+        keep_stop_(options.keep_stop),
         hooks_(hooks) {}
 
-  std::string push(int token) { return send(matcher_.push(detokenizer_.push(token))); }
+  std::string push(int token) { return send(through_matcher(detokenizer_.push(token))); }
   void flush() {
-    send(matcher_.push(detokenizer_.flush()));
+    if (matcher_.matched()) return;
+    send(through_matcher(detokenizer_.flush()));
     if (!matcher_.matched()) send(matcher_.flush());
   }
   const StopMatcher& matcher() const { return matcher_; }
 
  private:
+  std::string through_matcher(const std::string& piece) {
+    std::string text = matcher_.push(piece);
+    return matcher_.matched() && keep_stop_ ? text + matcher_.match() : text;
+  }
   std::string send(std::string text) {
     if (!text.empty()) hooks_.on_text(text);
     return text;
@@ -44,6 +51,7 @@ class TextOut {
 
   Detokenizer detokenizer_;
   StopMatcher matcher_;
+  bool keep_stop_;
   const GenerateHooks& hooks_;
 };
 
@@ -66,14 +74,14 @@ const char* finish_reason_name(FinishReason reason) {
 }
 
 Generator::Generator(Backend& backend, const Tokenizer& tokenizer, std::span<const int> prompt)
-    : backend_(backend), tokenizer_(tokenizer), prompt_(prompt) {
-  HAIKUDA_CHECK(!prompt.empty() &&
-                static_cast<int>(prompt.size()) <= backend.n_ctx() - backend.position());
+    : backend_(backend), tokenizer_(tokenizer), prompt_(prompt), n_reused_(backend.position()) {
+  const int n_prompt = static_cast<int>(prompt.size());
+  HAIKUDA_CHECK(n_reused_ < n_prompt && n_prompt <= backend.n_ctx());
 }
 
 bool Generator::prefill(int part, const std::function<bool()>& should_stop) {
   const auto start = Clock::now();
-  for (auto rest = prompt_; !rest.empty();) {
+  for (auto rest = prompt_.subspan(static_cast<std::size_t>(n_reused_)); !rest.empty();) {
     if (should_stop()) return false;
     const auto now = rest.first(std::min(rest.size(), static_cast<std::size_t>(part)));
     backend_.append(now);
@@ -134,6 +142,7 @@ GenerateResult Generator::run(const GenerateOptions& options, const GenerateHook
   const int n_prompt = static_cast<int>(prompt_.size());
   GenerateResult result;
   result.n_prompt = n_prompt;
+  result.n_reused = n_reused_;
   result.prefill_s = prefill_s_;
   if (backend_.position() > n_prompt) backend_.truncate(n_prompt);
   if (first_logits_.empty())
@@ -150,7 +159,10 @@ GenerateResult Generator::run(const GenerateOptions& options, const GenerateHook
     }
     const int token = next_token(sampler, options, history);
     show_sampled(token);
-    if (!accept_token(token, options, result)) break;
+    if (!accept_token(token, options, result)) {
+      if (options.special) out.push(token);
+      break;
+    }
     result.token_s.push_back(seconds_since(start));
     if (options.n_logprobs)
       result.logprobs.push_back(

@@ -54,29 +54,73 @@ const ByteAlphabet& byte_alphabet() {
   return alphabet;
 }
 
-// Resolves "left right" texts to ids. Most merges make the token after the one before, which saves
-// a look-up.
+// A merge as the file has it, and what its texts are in the vocabulary.
+struct Merge {
+  std::string_view left, right;  // empty: it cannot be read
+  std::optional<int> left_id, right_id, merged;
+};
+
+// Resolves "left right" texts to ids. Look-ups wait for memory, so many are under way at once. Most
+// merges make the token after the one before, which saves a look-up.
+class MergeReader {
+ public:
+  MergeReader(const Vocabulary& vocabulary, const StringArray& texts)
+      : vocabulary_(vocabulary), texts_(texts), merges_(texts.size()) {}
+
+  MergeTable read() {
+    for (std::size_t begin = 0; begin < texts_.size(); begin += kBatch)
+      read_batch(begin, std::min(kBatch, texts_.size() - begin));
+    return std::move(merges_);
+  }
+
+ private:
+  static constexpr std::size_t kBatch = 32;
+
+  void read_batch(std::size_t begin, std::size_t n) {
+    for (std::size_t i = 0; i < n; ++i) batch_[i] = split(texts_[begin + i]);
+    for (std::size_t i = 0; i < n; ++i) find(batch_[i]);
+    for (std::size_t i = 0; i < n; ++i) {
+      const Merge& m = batch_[i];
+      if (m.merged)
+        merges_.insert(*m.left_id, *m.right_id, static_cast<std::uint32_t>(begin + i), *m.merged);
+    }
+  }
+
+  Merge split(std::string_view text) const {
+    const std::size_t space = text.find(' ', 1);
+    if (space == std::string_view::npos) return {};
+    const Merge merge{text.substr(0, space), text.substr(space + 1), {}, {}, {}};
+    vocabulary_.prefetch(merge.left);
+    vocabulary_.prefetch(merge.right);
+    return merge;
+  }
+
+  void find(Merge& m) {
+    m.left_id = vocabulary_.find_plain(m.left);
+    m.right_id = vocabulary_.find_plain(m.right);
+    if (!m.left_id || !m.right_id) return;
+    joined_.assign(m.left).append(m.right);
+    const bool in_order = expected_ < vocabulary_.size() && vocabulary_.is_plain(expected_) &&
+                          vocabulary_.text(expected_) == joined_;
+    m.merged = in_order ? expected_ : vocabulary_.find_plain(joined_);
+    if (!m.merged) return;
+    merges_.prefetch(*m.left_id, *m.right_id);
+    expected_ = *m.merged + 1;
+  }
+
+  const Vocabulary& vocabulary_;
+  const StringArray& texts_;
+  MergeTable merges_;
+  std::array<Merge, kBatch> batch_;
+  std::string joined_;
+  int expected_ = 0;
+};
+
 MergeTable read_merges(const Vocabulary& vocabulary, const Metadata& metadata) {
   const StringArray& texts = metadata.get_strings(kMergesKey);
   if (texts.size() > std::numeric_limits<std::uint32_t>::max())
     metadata.fail(kMergesKey, "too many merges");
-  MergeTable merges(texts.size());
-  std::string joined;
-  int expected = 0;
-  for (std::size_t rank = 0; rank < texts.size(); ++rank) {
-    const std::string_view text = texts[rank];
-    const std::size_t space = text.find(' ', 1);
-    if (space == std::string_view::npos) continue;
-    joined.assign(text, 0, space).append(text, space + 1);
-    const auto left = vocabulary.find_plain(text.substr(0, space));
-    const auto right = vocabulary.find_plain(text.substr(space + 1));
-    const bool in_order = expected < vocabulary.size() && vocabulary.is_plain(expected) &&
-                          vocabulary.text(expected) == joined;
-    const auto merged = in_order ? expected : vocabulary.find_plain(joined);
-    if (!left || !right || !merged) continue;
-    merges.insert(*left, *right, static_cast<std::uint32_t>(rank), *merged);
-    expected = *merged + 1;
-  }
+  MergeTable merges = MergeReader(vocabulary, texts).read();
   if (texts.size() > 0 && merges.size() == 0)
     metadata.fail(kMergesKey, "no merge joins two tokens of tokenizer.ggml.tokens");
   return merges;

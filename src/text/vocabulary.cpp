@@ -123,6 +123,10 @@ std::optional<int> Vocabulary::find(std::string_view text) const {
   return std::nullopt;
 }
 
+void Vocabulary::prefetch(std::string_view text) const {
+  __builtin_prefetch(&index_[hash_text(text) & (index_.size() - 1)]);
+}
+
 bool Vocabulary::is_plain(int id) const {
   const TokenType t = type(id);
   return t == TokenType::normal || t == TokenType::user_defined || t == TokenType::undefined;

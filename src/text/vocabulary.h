@@ -37,6 +37,8 @@ class Vocabulary {
   TokenType type(int id) const { return types_[static_cast<std::size_t>(id)]; }
   // Of any type; the empty text is not found.
   std::optional<int> find(std::string_view text) const;
+  // Fetches from memory what find() of the text will look at first.
+  void prefetch(std::string_view text) const;
   // Plain text may become this token: not a control, unknown, unused or byte token.
   bool is_plain(int id) const;
   std::optional<int> find_plain(std::string_view text) const;

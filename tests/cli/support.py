@@ -1,4 +1,5 @@
 """What the tests of the command line share: the models, running the executable, reading a terminal."""
+import fcntl
 import os
 import pathlib
 import pty
@@ -7,6 +8,7 @@ import select
 import signal
 import subprocess
 import tempfile
+import termios
 import time
 import unittest
 
@@ -148,3 +150,51 @@ class Terminal:
             self.process.wait()
         self.process.stderr.close()
         os.close(self._ours)
+
+
+class Person:
+    """At a terminal: a session of its own, whose controlling terminal is ours."""
+
+    def __init__(self, command, stdout=None, term="xterm"):
+        self.ours, theirs = pty.openpty()
+        env = os.environ | {"TERM": term, "NO_COLOR": "1", "LC_ALL": "C.UTF-8"}
+        self.process = subprocess.Popen(
+            command, stdin=theirs, stdout=stdout or theirs, stderr=theirs, env=env, start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))
+        os.close(theirs)
+        self.modes = termios.tcgetattr(self.ours)
+        self.seen = ""
+
+    def wait_for(self, words):
+        """Reads on until the words were shown; returns what came before and with them."""
+        end = time.monotonic() + TIMEOUT_S
+        while words not in self.seen:
+            if not select.select([self.ours], [], [], max(0, end - time.monotonic()))[0]:
+                raise AssertionError(f"{words!r} did not come after {self.seen!r}")
+            try:
+                self.seen += os.read(self.ours, 65536).decode("utf-8", "replace")
+            except OSError:
+                raise AssertionError(f"the end came instead of {words!r}, after {self.seen!r}") from None
+        at = self.seen.index(words) + len(words)
+        shown, self.seen = self.seen[:at], self.seen[at:]
+        return shown
+
+    def type(self, text):
+        os.write(self.ours, text.encode())
+
+    def code(self):
+        """The exit code; reads what is left."""
+        while True:
+            try:
+                if not (chunk := os.read(self.ours, 65536)):
+                    break
+            except OSError:
+                break
+            self.seen += chunk.decode("utf-8", "replace")
+        return shell_code(self.process.wait(TIMEOUT_S))
+
+    def close(self):
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        os.close(self.ours)

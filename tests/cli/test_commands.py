@@ -6,7 +6,7 @@ import subprocess
 import tempfile
 import time
 
-from support import CommandLineTest
+from support import CommandLineTest, Person
 
 
 class Commands(CommandLineTest):
@@ -157,10 +157,10 @@ class Devices(Commands):
 
 
 class Help(Commands):
-    COMMANDS = ("info", "tokenize", "detokenize", "devices", "completions")
+    COMMANDS = ("chat", "info", "tokenize", "detokenize", "devices", "completions")
 
     def options_of(self, text):
-        return set(re.findall(r"^ +(?:-\w, )?(?:    )?(--[a-z-]+)", text, re.MULTILINE))
+        return set(re.findall(r"^ +(?:-\w, )?(?:    )?(--[a-z0-9-]+)", text, re.MULTILINE))
 
     def test_two_screens(self):
         lines = self.run_raw("--help").text.splitlines()
@@ -181,18 +181,18 @@ class Help(Commands):
         for command in self.COMMANDS:
             options |= self.options_of(self.run_raw(command, "--help").text)
         man = self.run_raw("--man").text.replace("\\-", "-")
-        in_man = set(re.findall(r"\\fB(--[a-z-]+)\\fR", man))
+        in_man = set(re.findall(r"\\fB(--[a-z0-9-]+)\\fR", man))
         fish = re.sub(r" -d '.*'$", "", self.run_raw("completions", "fish").text, flags=re.MULTILINE)
-        in_fish = {"--" + name for name in re.findall(r" -l ([a-z-]+)", fish)}
+        in_fish = {"--" + name for name in re.findall(r" -l ([a-z0-9-]+)", fish)}
         bash = self.run_raw("completions", "bash").text
-        in_bash = set(re.findall(r"(--[a-z-]+)", " ".join(re.findall(r"compgen -W '(-[^']*)'", bash))))
+        in_bash = set(re.findall(r"(--[a-z0-9-]+)", " ".join(re.findall(r"compgen -W '(-[^']*)'", bash))))
         zsh = self.run_raw("completions", "zsh").text
-        in_zsh = set(re.findall(r"'\*(--[a-z-]+)\[", zsh))
+        in_zsh = set(re.findall(r"'\*(--[a-z0-9-]+)\[", zsh))
         self.assertEqual(in_man, in_fish)
         self.assertEqual(in_man, in_bash)
         self.assertEqual(in_man, in_zsh)
         self.assertEqual(options - in_man, set())
-        self.assertLessEqual(in_man - options, {"--temperature", "--n-predict", "--reverse-prompt"}, "other names of options listed")
+        self.assertLessEqual(in_man - options, {"--temperature", "--n-predict", "--reverse-prompt", "--display-prompt"}, "other names of options listed")
 
     def test_the_scripts_are_valid(self):
         for shell in ("bash", "zsh", "fish"):
@@ -217,6 +217,44 @@ class Help(Commands):
         self.assertEqual(complete("haikuda", "--truncate", ""), ["no", "head", "middle"])
         self.assertIn("tokenize", complete("haikuda", "tok"))
         self.assertEqual(complete("haikuda", "tokenize", "--show"), ["--show-count"])
+
+    def test_fish_completes(self):
+        if not shutil.which("fish"):
+            self.skipTest("fish completes")
+        script = self.run_raw("completions", "fish").text
+
+        def complete(line):
+            program = f"{script}\ncomplete -C '{line}'"
+            done = subprocess.run(["fish", "--no-config", "--private", "-c", program], capture_output=True, text=True, check=True, cwd=self.folder)
+            self.assertEqual(done.stderr, "")
+            return [line.split("\t")[0] for line in done.stdout.splitlines()]
+
+        self.assertEqual(complete("haikuda --te"), ["--temp", "--temperature"])
+        self.assertEqual(sorted(complete("haikuda --truncate ")), ["head", "middle", "no"])
+        self.assertEqual(complete("haikuda tok"), ["tokenize"])
+        self.assertEqual(complete("haikuda tokenize --show"), ["--show-count"])
+        self.assertEqual(complete("haikuda tokenize --temp"), [], "an option of another command")
+        self.assertEqual(sorted(complete("haikuda completions ")), ["bash", "fish", "zsh"])
+        self.assertIn("tiny.gguf", complete("haikuda -m ti"))
+
+    def test_zsh_completes(self):
+        if not shutil.which("zsh"):
+            self.skipTest("zsh completes")
+        functions = self.folder / "zsh"
+        functions.mkdir()
+        (functions / "_haikuda").write_text(self.run_raw("completions", "zsh").text)
+        # What the key Tab makes of a line, as zsh's line editor has it afterwards.
+        setup = (f"fpath=({functions} $fpath); autoload -U compinit; compinit -u -D; unsetopt beep; cd {self.folder}\n"
+                 "show() { print -r -- \"<<$BUFFER>>\"; BUFFER=; zle accept-line }; zle -N show; bindkey '^X' show\n")
+        person = Person(["zsh", "-f", "-i"])
+        self.addCleanup(person.close)
+        person.type(setup + "print -r -- rea''dy\n")
+        person.wait_for("ready")
+        for line, want in (("haikuda --tempera", "haikuda --temperature "), ("haikuda tok", "haikuda tokenize "), ("haikuda --truncate mi", "haikuda --truncate middle "),
+                           ("haikuda tokenize --show", "haikuda tokenize --show-count "), ("haikuda tokenize --temp", "haikuda tokenize --temp"),
+                           ("haikuda completions z", "haikuda completions zsh "), ("haikuda -m tin", "haikuda -m tiny.gguf ")):
+            person.type(line + "\t\x18")
+            self.assertIn(f"<<{want}>>", person.wait_for(">>"), line)
 
     def test_the_manual_page_is_accepted(self):
         if not shutil.which("groff"):

@@ -104,7 +104,9 @@ class Resources(CommandLineTest):
         self.assert_fails(5, out=self.run_model("-p", "x", device="cuda:77"))
 
     def test_a_context_that_does_not_fit(self):
-        self.assertEqual(self.run_model("-p", "x", "-c", 1_000_000_000).code, 6)
+        out = self.run_model("-p", "x", "-c", 1_000_000_000)
+        self.assert_fails(6, "KV cache", "weights", out=out)
+        self.assertRegex(out.stderr, r"the largest -c that fits is \d+\n$")
 
     def test_a_prompt_longer_than_the_context(self):
         self.assert_fails(9, "40", "-c", out=self.run_model("-p", "x" * 40, "-c", 39))

@@ -1,5 +1,6 @@
 """Records for programs: --json, --jsonl, --logprobs, --num-samples, --plan."""
 import base64
+import hashlib
 import json
 import math
 import pathlib
@@ -52,6 +53,29 @@ class Json(JsonTest):
         record = self.record("-n", 20, "--temp", 0, "--stop", text[3:6])
         self.assertEqual((record["finish_reason"], record["stop"]), ("stop", text[3:6]))
         self.assertEqual(record["text"], text[:text.index(text[3:6])])
+
+    def test_what_tells_runs_and_models_apart(self):
+        records = [*self.lines("--json", "-n", 1, "--num-samples", 2), self.record("-n", 1)]
+        self.assertEqual(len({r["id"] for r in records}), 3)
+        info = json.loads(self.run_raw("info", self.model, "--json").stdout)
+        header = self.model.read_bytes()[:info["header_bytes"]]
+        self.assertEqual({r["model"]["sha_header"] for r in records}, {hashlib.sha256(header).hexdigest()})
+        n_padding = info["bytes"] - info["header_bytes"] - sum(t["bytes"] for t in info["types"])
+        self.assertIn(n_padding, range(32 * info["tensor_count"]), "the tensors' data is what follows the header")
+
+    def test_a_failure_has_a_record_too(self):
+        data = bytearray(self.model.read_bytes())
+        data[-4096:] = b"\xff" * 4096  # scales of Q8_0 become NaN
+        path = self.folder / "damaged.gguf"
+        path.write_bytes(data)
+        for form in ("--json", "--jsonl"):
+            out = self.run_model("-p", "hello", "-n", 4, form, model=path)
+            self.assertEqual(out.code, 7)
+            record = json.loads(out.stdout.splitlines()[-1])
+            self.assertEqual((record["finish_reason"], record["error"]["code"]), ("error", 7))
+            self.assertIn(record["error"]["message"], out.stderr)
+            if check := validator():
+                check.validate(record)
 
     def test_greedy_has_no_seed(self):
         self.assertIsNone(self.record("-n", 2, "--temp", 0)["seed"])

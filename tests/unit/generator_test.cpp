@@ -135,6 +135,42 @@ TEST_CASE("generator: asked to stop", "[infer]") {
   CHECK(none.n_prompt == static_cast<int>(f.prompt.size()));
 }
 
+TEST_CASE("generator: what the backend holds of the prompt is not computed again", "[infer]") {
+  Fixture f;
+  f.prompt = f.tokenizer->encode("hello, how are you?");
+  const std::vector<int> want = f.run({.n_predict = 12, .sampler = hot(4)}).tokens;
+  const int n_prompt = static_cast<int>(f.prompt.size());
+  REQUIRE(n_prompt > 2);
+  for (int n_held = 0; n_held < n_prompt; ++n_held) {
+    f.backend->truncate(n_held);
+    Generator generator(*f.backend, *f.tokenizer, f.prompt);
+    REQUIRE(generator.prefill(512, [] { return false; }));
+    const GenerateResult r = generator.run({.n_predict = 12, .sampler = hot(4)}, f.hooks());
+    CHECK(r.tokens == want);
+    CHECK(r.n_reused == n_held);
+    CHECK(r.n_prompt == n_prompt);
+  }
+}
+
+TEST_CASE("generator: the stop string and special tokens when they are asked for", "[infer]") {
+  Fixture f;
+  f.run({.n_predict = 40, .sampler = hot(3)});
+  const std::string all = f.text;
+  const auto letter = std::find_if(all.begin(), all.end(), [](char c) { return c > 0; });  // ASCII
+  REQUIRE(letter != all.end());
+  const std::string stop(1, *letter);
+  f.run({.n_predict = 40, .sampler = hot(3), .stop = {stop}, .keep_stop = true});
+  CHECK(f.text == std::string(all.begin(), letter + 1));
+  CHECK(f.event_text == f.text);
+  SamplerOptions ending{.temperature = 0};
+  const int eos = f.tokenizer->vocabulary().end_of_generation()[0];
+  ending.logit_bias = {{eos, 1000}};
+  const GenerateResult r = f.run({.n_predict = 10, .sampler = ending, .special = true});
+  CHECK(r.reason == FinishReason::eos);
+  CHECK(r.tokens.empty());
+  CHECK(f.text == f.tokenizer->vocabulary().text(eos));
+}
+
 TEST_CASE("generator: the context's end", "[infer]") {
   Fixture f;
   const GenerateResult r = f.run({.n_predict = -1, .sampler = hot(1), .ignore_eos = true});
