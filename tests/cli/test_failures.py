@@ -25,7 +25,7 @@ class Usage(CommandLineTest):
         self.assert_fails(2, "prompt", out=self.run_model())
 
     def test_bad_values(self):
-        for flags in (["--temp", "nan"], ["--temp", "-1"], ["--temp", "hot"], ["--top-p", "1.5"], ["-n", "many"], ["-n", "-2"],
+        for flags in (["--temp", "nan"], ["--temp", "-1"], ["--temp", "hot"], ["--top-p", "1.5"], ["-n", "many"], ["-n", "-3"],
                       ["-c", "-1"], ["--repeat-penalty", "0"], ["--device", "tpu"], ["--device", "cuda:x"], ["-s", "-2"]):
             with self.subTest(flags):
                 self.assert_fails(2, out=self.run_raw("-m", self.model, "-p", "x", *flags))
