@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include "app/check_vocabulary.h"
 #include "app/commands.h"
 #include "app/device.h"
 #include "app/find_model.h"
@@ -202,13 +203,6 @@ bool generate_all(Run& run, Backend& backend, std::span<const int> tokens) {
   }
   run.sink.finish();
   return is_complete;
-}
-
-void check_vocabulary(const Model& model, const Tokenizer& tokenizer) {
-  if (tokenizer.vocabulary().size() != model.config.n_vocab)
-    model.files.metadata.fail("tokenizer.ggml.tokens",
-                              fmt::format("expected {} tokens (rows of token_embd.weight), got {}",
-                                          model.config.n_vocab, tokenizer.vocabulary().size()));
 }
 
 ExitCode print_plan(const Options& options,

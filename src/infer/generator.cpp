@@ -66,14 +66,14 @@ const char* finish_reason_name(FinishReason reason) {
 }
 
 Generator::Generator(Backend& backend, const Tokenizer& tokenizer, std::span<const int> prompt)
-    : backend_(backend), tokenizer_(tokenizer), prompt_(prompt) {
-  HAIKUDA_CHECK(!prompt.empty() &&
-                static_cast<int>(prompt.size()) <= backend.n_ctx() - backend.position());
+    : backend_(backend), tokenizer_(tokenizer), prompt_(prompt), n_reused_(backend.position()) {
+  const int n_prompt = static_cast<int>(prompt.size());
+  HAIKUDA_CHECK(n_reused_ < n_prompt && n_prompt <= backend.n_ctx());
 }
 
 bool Generator::prefill(int part, const std::function<bool()>& should_stop) {
   const auto start = Clock::now();
-  for (auto rest = prompt_; !rest.empty();) {
+  for (auto rest = prompt_.subspan(static_cast<std::size_t>(n_reused_)); !rest.empty();) {
     if (should_stop()) return false;
     const auto now = rest.first(std::min(rest.size(), static_cast<std::size_t>(part)));
     backend_.append(now);
@@ -114,7 +114,8 @@ int Generator::next_token(Sampler& sampler,
 bool Generator::accept_token(int token,
                              const GenerateOptions& options,
                              GenerateResult& result) const {
-  if (!options.ignore_eos && tokenizer_.vocabulary().is_end_of_generation(token)) {
+  if (!options.ignore_eos && !options.takes_eos &&
+      tokenizer_.vocabulary().is_end_of_generation(token)) {
     result.reason = FinishReason::eos;
     return false;
   }
@@ -126,6 +127,7 @@ GenerateResult Generator::run(const GenerateOptions& options, const GenerateHook
   const int n_prompt = static_cast<int>(prompt_.size());
   GenerateResult result;
   result.n_prompt = n_prompt;
+  result.n_reused = n_reused_;
   result.prefill_s = prefill_s_;
   if (backend_.position() > n_prompt) backend_.truncate(n_prompt);
   if (first_logits_.empty())

@@ -29,6 +29,7 @@ struct GenerateOptions {
   bool ignore_eos = false;             // end-of-generation tokens are never chosen
   std::optional<int> n_logprobs = {};  // collect them, with that many of the likeliest
   int prefill_part = 512;              // tokens of a prompt between two questions whether to stop
+  bool takes_eos = false;  // end-of-generation tokens are tokens like others, and end nothing
 };
 
 enum class FinishReason { eos, length, context, stop, interrupted };
@@ -41,6 +42,7 @@ struct GenerateResult {
   std::vector<Logprobs> logprobs;  // of each token, when asked for
   std::vector<double> token_s;     // when each token was known, in seconds after the prefill
   int n_prompt = 0;
+  int n_reused = 0;      // of the prompt's tokens, which the backend already held
   double prefill_s = 0;  // up to the first token's logits
   double decode_s = 0;   // from there to the end
   int n_decoded = 0;     // decode steps within decode_s
@@ -64,8 +66,8 @@ struct GenerateHooks {
 // Several texts for one prompt, which is computed once.
 class Generator {
  public:
-  // All outlive this; the backend is empty. `prompt` is not empty and not longer than the backend's
-  // context.
+  // All outlive this. The backend holds nothing but the prompt's first tokens, at most all but one.
+  // `prompt` is not empty and not longer than the backend's context.
   Generator(Backend& backend, const Tokenizer& tokenizer, std::span<const int> prompt);
 
   // False when it was told to stop. Computes the prompt; called once, before run.
@@ -81,6 +83,7 @@ class Generator {
   Backend& backend_;
   const Tokenizer& tokenizer_;
   std::span<const int> prompt_;
+  int n_reused_;
   double prefill_s_ = 0;
   std::vector<float> first_logits_;  // (n_vocab) after the prompt
   std::vector<float> masked_;        // (n_vocab) logits without end-of-generation tokens
