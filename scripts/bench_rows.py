@@ -74,7 +74,9 @@ class Place:
         return re.sub(r"\d+", lambda n: str(max(2, int(n[0]) // 100)), name) if self.small else name
 
     def run(self, *arguments, device=None):
-        command = [self.binary, *map(str, arguments), "--device", device or self.device]
+        device = device or self.device
+        threads = ["--threads", "1"] if self.small and device == "cpu" else []  # less to do than to share out
+        command = [self.binary, *map(str, arguments), "--device", device, *threads]
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
         if done.returncode != 0:
             sys.exit(f"bench_rows: {' '.join(map(str, command))}\nended with {done.returncode}: {done.stderr.strip()}")
@@ -156,7 +158,8 @@ def measure_model(place, model, out):
         tests = [place.test(row.test) for row in ROWS if row.model == model and row.test.startswith(kind)]
         if not tests:
             continue
-        rows = json.loads(place.run("bench", "-m", place.file(model), "-o", "json", *bench_arguments(tests)).stdout)
+        flags = ["-r", 2, "--no-warmup"] if place.small else []
+        rows = json.loads(place.run("bench", "-m", place.file(model), "-o", "json", *flags, *bench_arguments(tests)).stdout)
         (out / f"{place.file(model).stem}-{kind}.json").write_text(json.dumps(rows, indent=1))
         measured |= {row["test"]: row for row in rows}
     return measured

@@ -157,10 +157,10 @@ class Devices(Commands):
 
 
 class Help(Commands):
-    COMMANDS = ("info", "tokenize", "detokenize", "devices", "completions")
+    COMMANDS = ("info", "tokenize", "detokenize", "devices", "bench", "completions")
 
     def options_of(self, text):
-        return set(re.findall(r"^ +(?:-\w, )?(?:    )?(--[a-z-]+)", text, re.MULTILINE))
+        return set(re.findall(r"^ +(?:-\w, )?(?:    )?(--[a-z0-9-]+)", text, re.MULTILINE))
 
     def test_two_screens(self):
         lines = self.run_raw("--help").text.splitlines()
@@ -181,13 +181,13 @@ class Help(Commands):
         for command in self.COMMANDS:
             options |= self.options_of(self.run_raw(command, "--help").text)
         man = self.run_raw("--man").text.replace("\\-", "-")
-        in_man = set(re.findall(r"\\fB(--[a-z-]+)\\fR", man))
+        in_man = set(re.findall(r"\\fB(--[a-z0-9-]+)\\fR", man))
         fish = re.sub(r" -d '.*'$", "", self.run_raw("completions", "fish").text, flags=re.MULTILINE)
-        in_fish = {"--" + name for name in re.findall(r" -l ([a-z-]+)", fish)}
+        in_fish = {"--" + name for name in re.findall(r" -l ([a-z0-9-]+)", fish)}
         bash = self.run_raw("completions", "bash").text
-        in_bash = set(re.findall(r"(--[a-z-]+)", " ".join(re.findall(r"compgen -W '(-[^']*)'", bash))))
+        in_bash = set(re.findall(r"(--[a-z0-9-]+)", " ".join(re.findall(r"compgen -W '(-[^']*)'", bash))))
         zsh = self.run_raw("completions", "zsh").text
-        in_zsh = set(re.findall(r"'\*(--[a-z-]+)\[", zsh))
+        in_zsh = set(re.findall(r"'\*(--[a-z0-9-]+)\[", zsh))
         self.assertEqual(in_man, in_fish)
         self.assertEqual(in_man, in_bash)
         self.assertEqual(in_man, in_zsh)

@@ -5,8 +5,9 @@ import pathlib
 import subprocess
 import sys
 
-from support import TIMEOUT_S, CommandLineTest
+from support import CommandLineTest
 
+TIMEOUT_S = 400  # many runs
 SCRIPTS = pathlib.Path(__file__).resolve().parents[2] / "scripts"
 
 
@@ -79,8 +80,8 @@ class BenchScripts(CommandLineTest):
         self.assertTrue(all("| - |" in line for line in table[1:]))  # no bars
         self.assertIn("0.5B Q8_0: 3 runs, 1 different", done.stdout)
         self.assertIn("0.5B F16: 16 greedy tokens as on the CPU", done.stdout)
-        self.assertEqual(len(list(out.glob("*-tg.json"))), 6)
-        self.assertEqual(len(list(out.glob("*-pp.json"))), 4)
+        self.assertEqual(len(list(out.glob("*-tg.json"))), 3)  # the two shapes are one when they are small
+        self.assertEqual(len(list(out.glob("*-pp.json"))), 3)
 
     def test_usage(self):
         self.assertEqual(run(SCRIPTS / "bench_h200.sh", "--fast").returncode, 2)

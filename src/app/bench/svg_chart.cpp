@@ -127,9 +127,9 @@ void SvgChart::add_roof(ChartPoint from, ChartPoint to, bool is_dashed, const st
   body_ += line(x1, y1, x2, y2,
                 is_dashed ? "class=\"roof\" stroke-dasharray=\"5 4\"" : "class=\"roof\"");
   if (is_dashed)
-    body_ += text(x2 - 4, y2 - 5, "end", "", name);
+    body_ += text(x1 + 6, y1 - 5, "start", "", name);
   else
-    body_ += text(x1 + (x2 - x1) * 0.6 + 10, y1 + (y2 - y1) * 0.6 + 4, "start", "", name);
+    body_ += text(x1 + (x2 - x1) * 0.12 + 10, y1 + (y2 - y1) * 0.12 + 4, "start", "", name);
 }
 
 void SvgChart::add_point(const ChartPoint& point, int series) {
