@@ -29,5 +29,8 @@ std::unique_ptr<Backend> make_cuda_backend(const Model& model, const BackendOpti
 // The largest n_ctx whose cache fits on the device beside the weights; 0 when not even the weights
 // do.
 int max_cuda_context(const Model& model, int device_index);
+// Bytes a second that a kernel which does nothing else reads from the device's memory, in buffers
+// far larger than its cache. Takes about 0.1 s and, for that time, at most 4 GiB of free memory.
+double measure_cuda_read_bandwidth(int device_index);
 
 }  // namespace haikuda

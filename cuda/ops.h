@@ -11,6 +11,7 @@
 #include <cuda_fp16.h>
 #include <cuda_runtime_api.h>
 
+#include <cstddef>
 #include <cstdint>
 
 #include "cuda/device_tensor.h"
@@ -164,5 +165,12 @@ constexpr int kArgmaxBlocks = 64;
 // partial (kArgmaxBlocks) is scratch.
 void argmax(
     ArgmaxResult* out, ArgmaxResult* partial, const float* values, int n, cudaStream_t stream);
+
+// ---- read.cu: reading alone, to measure what the memory gives.
+
+// out (n_blocks): the exclusive or of all of them is that of the data's 32-bit words. `data` is
+// aligned to 16 bytes, `bytes` a multiple of 16.
+void xor_words(
+    std::uint32_t* out, const void* data, std::size_t bytes, int n_blocks, cudaStream_t stream);
 
 }  // namespace haikuda::cuda

@@ -29,6 +29,9 @@ ExitCode run_request(DetokenizeOptions&& options) {
 ExitCode run_request(DevicesOptions&& options) {
   return run_devices(options);
 }
+ExitCode run_request(BenchOptions&& options) {
+  return run_bench(options);
+}
 ExitCode run_request(PrintText&& print) {
   TextSink sink;
   sink.write(print.text);

@@ -21,4 +21,8 @@ int max_cuda_context(const Model&, int) {
   return 0;
 }
 
+double measure_cuda_read_bandwidth(int) {
+  throw Error(ExitCode::no_gpu, "this executable was built without CUDA");
+}
+
 }  // namespace haikuda

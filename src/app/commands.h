@@ -12,5 +12,6 @@ ExitCode run_info(const InfoOptions& options);
 ExitCode run_tokenize(const TokenizeOptions& options);
 ExitCode run_detokenize(const DetokenizeOptions& options);
 ExitCode run_devices(const DevicesOptions& options);
+ExitCode run_bench(const BenchOptions& options);
 
 }  // namespace haikuda

@@ -19,6 +19,8 @@ struct Placement {
   int n_ctx = 0;                   // options.n_ctx, or the model's own as far as it fits
   std::optional<std::uint64_t> free_bytes;  // of a GPU
 
+  // Bytes of an element of the KV cache: F16 on a GPU, F32 on the CPU.
+  int kv_elem_bytes() const { return cuda_device ? 2 : 4; }
   bool fits() const { return n_ctx >= 1 && n_ctx <= n_ctx_max; }
 };
 

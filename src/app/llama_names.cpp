@@ -50,6 +50,8 @@ constexpr std::array kNames = {
     LlamaName{"--chat-template-file", "--chat-template"},
     LlamaName{"--n-gpu-layers", "--gpu-layers"},
     LlamaName{"--typical", "--typical-p"},
+    LlamaName{"-pg", "--prompt-gen"},
+    LlamaName{"--output", "--format"},
     LlamaName{"--jinja", ""},
     LlamaName{"--perf", ""},
     LlamaName{"--show-timings", ""},

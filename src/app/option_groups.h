@@ -24,6 +24,11 @@ struct RawOptions {
   TokenizeOptions tokenize;
   DetokenizeOptions detokenize;
   DevicesOptions devices;
+  BenchOptions bench;
+  std::vector<std::string> n_prompt, n_gen, n_depth, prompt_gen;  // of bench: lists and ranges
+  std::string bench_format = "md";
+  double fail_below = 0;
+  bool no_warm_up = false;
   std::string device = "auto", gpu_layers = "auto", flash_attention = "auto";
   int main_gpu = -1;
   bool raw = false, chat = false, json = false, jsonl = false, no_bos = false,
@@ -43,6 +48,9 @@ CLI::Validator one_of(std::vector<std::string> values);
 
 void add_model_option(CLI::App& app, std::string& model);
 void add_model_options(CLI::App& app, RawOptions& raw);
+void add_device_options(CLI::App& app, RawOptions& raw);  // --device, --threads
+void add_chunk_options(CLI::App& app, RawOptions& raw);   // --batch-size, --ubatch-size
+void add_hidden_device_options(CLI::App& app, RawOptions& raw);
 void add_prompt_options(CLI::App& app, RawOptions& raw);
 void add_output_options(CLI::App& app, RawOptions& raw);
 void add_generation_options(CLI::App& app, RawOptions& raw);
@@ -53,6 +61,9 @@ void add_trace_options(CLI::App& app, RawOptions& raw);
 // After parsing: what is traced. Throws Error(usage).
 void resolve_trace(const CLI::App& app, RawOptions& raw);
 void add_chat_options(CLI::App& app, RawOptions& raw);
+void add_bench_options(CLI::App& app, RawOptions& raw);
+// After parsing and resolve_device. Throws Error(usage).
+BenchOptions resolve_bench(const CLI::App& app, RawOptions& raw);
 void add_tool_options(CLI::App& app, const std::string& command, RawOptions& raw);
 
 // The pairs that one configuration file sets, in its order; `section` is a command's name or empty.

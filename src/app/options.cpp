@@ -32,7 +32,8 @@ constexpr const char* kFooter =
     "model,\n"
     "5 no usable GPU, 6 out of memory, 7 GPU fault or non-finite logits, 8 input or output "
     "failed,\n"
-    "9 prompt longer than the context, 124 --timeout, 130/143 interrupted, 141 broken pipe.\n"
+    "9 prompt longer than the context, 10 bench slower than its baseline, 124 --timeout,\n"
+    "130/143 interrupted, 141 broken pipe.\n"
     "--name=value works too. Options are also read from HAIKUDA_NAME and LLAMA_ARG_NAME in the\n"
     "environment and from ~/.config/haikuda/config.ini (name = value); -v shows where each came "
     "from.\n"
@@ -48,6 +49,7 @@ constexpr CommandName kCommands[] = {
     {"info", "what a model file contains; reads its header only"},
     {"tokenize", "the tokens of a text"},
     {"detokenize", "the text of token ids"},
+    {"bench", "how fast a model runs here, in llama-bench's rows"},
     {"devices", "what this machine can run models on"},
     {"completions", "a completion script for bash, zsh or fish"},
 };
@@ -354,6 +356,10 @@ Request resolve(const CommandSpec& command,
   if (command.name == "tokenize") return resolve_tokenize(app, std::move(raw));
   if (command.name == "detokenize") return std::move(raw.detokenize);
   if (command.name == "devices") return raw.devices;
+  if (command.name == "bench") {
+    resolve_device(raw);
+    return resolve_bench(app, raw);
+  }
   return PrintText{completion_script(program, raw.shell)};
 }
 

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -136,6 +137,23 @@ struct DevicesOptions {
   bool json = false;
 };
 
+enum class BenchFormat { md, csv, json, jsonl };
+
+struct BenchOptions : ModelOptions {
+  std::vector<int> n_prompt, n_gen, n_depth;    // each a test of its own
+  std::vector<std::pair<int, int>> prompt_gen;  // -pg
+  int n_repetitions = 5;
+  int batch = 512;  // as Options::batch
+  bool warm_up = true;
+  BenchFormat format = BenchFormat::md;
+  std::optional<std::string> e2e;    // measure from this text
+  std::string e2e_file;              // or from a file's
+  std::string baseline;              // an earlier run's JSON; empty: none
+  std::optional<double> fail_below;  // % of the baseline
+  std::string plot;                  // SVG to write; empty: none
+  bool progress = false;
+};
+
 // Something to print on stdout: --help, --version, --man, completions.
 struct PrintText {
   std::string text;
@@ -147,6 +165,7 @@ using Request = std::variant<Options,
                              TokenizeOptions,
                              DetokenizeOptions,
                              DevicesOptions,
+                             BenchOptions,
                              PrintText>;
 
 // Throws Error(usage), and Error(io) for a configuration file that was named and cannot be read.

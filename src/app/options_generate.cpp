@@ -39,6 +39,40 @@ void add_model_option(CLI::App& app, std::string& model) {
       ->group("Model");
 }
 
+void add_device_options(CLI::App& app, RawOptions& raw) {
+  app.add_option("--device", raw.device, "Where to run: auto, cpu, cuda or cuda:N")
+      ->type_name("auto|cpu|cuda|cuda:N")
+      ->capture_default_str();
+  app.add_option("-t,--threads", raw.options.n_threads, "Host threads; 0: one for each core")
+      ->type_name("N")
+      ->check(number_in(0, 1024))
+      ->capture_default_str();
+}
+
+void add_chunk_options(CLI::App& app, RawOptions& raw) {
+  app.add_option("-b,--batch-size", raw.options.batch,
+                 "Tokens of a prompt before signals are looked at")
+      ->type_name("N")
+      ->check(number_in(1, 1e9))
+      ->capture_default_str();
+  app.add_option("--ubatch-size", raw.options.ubatch,
+                 "Tokens of a prompt computed at once; 0: as the device likes")
+      ->type_name("N")
+      ->check(number_in(0, 65536))
+      ->capture_default_str();
+}
+
+void add_hidden_device_options(CLI::App& app, RawOptions& raw) {
+  app.option_defaults()->group("");
+  app.add_option("--gpu-layers", raw.gpu_layers, "auto, all or 0")->type_name("auto|all|N");
+  app.add_option("--main-gpu", raw.main_gpu, "As --device cuda:N")
+      ->type_name("N")
+      ->check(number_in(0, 1023));
+  app.add_option("--flash-attn", raw.flash_attention, "auto")
+      ->type_name("auto")
+      ->check(one_of({"auto"}));
+}
+
 void add_model_options(CLI::App& app, RawOptions& raw) {
   Options& o = raw.options;
   add_model_option(app, o.model);
@@ -48,31 +82,10 @@ void add_model_options(CLI::App& app, RawOptions& raw) {
       ->type_name("N")
       ->check(number_in(0, 1e9))
       ->capture_default_str();
-  app.add_option("--device", raw.device, "Where to run: auto, cpu, cuda or cuda:N")
-      ->type_name("auto|cpu|cuda|cuda:N")
-      ->capture_default_str();
-  app.add_option("-t,--threads", o.n_threads, "Host threads; 0: one for each core")
-      ->type_name("N")
-      ->check(number_in(0, 1024))
-      ->capture_default_str();
-  app.add_option("-b,--batch-size", o.batch, "Tokens of a prompt before signals are looked at")
-      ->type_name("N")
-      ->check(number_in(1, 1e9))
-      ->capture_default_str();
-  app.add_option("--ubatch-size", o.ubatch,
-                 "Tokens of a prompt computed at once; 0: as the device likes")
-      ->type_name("N")
-      ->check(number_in(0, 65536))
-      ->capture_default_str();
+  add_device_options(app, raw);
+  add_chunk_options(app, raw);
   app.add_flag("--plan", o.plan, "Say what the run would need, from the header alone, and stop");
-  app.option_defaults()->group("");
-  app.add_option("--gpu-layers", raw.gpu_layers, "auto, all or 0")->type_name("auto|all|N");
-  app.add_option("--main-gpu", raw.main_gpu, "As --device cuda:N")
-      ->type_name("N")
-      ->check(number_in(0, 1023));
-  app.add_option("--flash-attn", raw.flash_attention, "auto")
-      ->type_name("auto")
-      ->check(one_of({"auto"}));
+  add_hidden_device_options(app, raw);
   app.add_flag("--list-devices")->description("As the command devices");
 }
 

@@ -63,6 +63,7 @@ void add_tool_options(CLI::App& app, const std::string& command, RawOptions& raw
   if (command == "info") add_info_options(app, raw.info);
   if (command == "tokenize") add_tokenize_options(app, raw);
   if (command == "detokenize") add_detokenize_options(app, raw.detokenize);
+  if (command == "bench") add_bench_options(app, raw);
   if (command == "devices")
     app.add_flag("--json", raw.devices.json, "One JSON object")->group("Output");
   if (command == "completions")

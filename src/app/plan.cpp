@@ -10,7 +10,6 @@
 namespace haikuda {
 namespace {
 
-constexpr std::size_t kCpuKvBytes = 4, kCudaKvBytes = 2;  // of an element: F32 and F16
 constexpr int kCudaChunk = BackendOptions{}.chunk;
 
 std::string device_name(const Placement& p) {
@@ -35,8 +34,8 @@ Plan make_plan(const Model& model,
   const bool gpu = placement.cuda_device.has_value();
   const int chunk = options.ubatch > 0 ? options.ubatch : gpu ? kCudaChunk : kCpuChunk;
   plan.weight_bytes = model.weights.total_bytes();
-  plan.kv_bytes =
-      KvLayout(model.config, placement.n_ctx).total_elems() * (gpu ? kCudaKvBytes : kCpuKvBytes);
+  plan.kv_bytes = KvLayout(model.config, placement.n_ctx).total_elems() *
+                  static_cast<std::size_t>(placement.kv_elem_bytes());
   plan.scratch_bytes = scratch_bytes(model.config, std::min(chunk, placement.n_ctx));
   return plan;
 }

@@ -1,12 +1,12 @@
 #include "app/result_record.h"
 
-#include <algorithm>
 #include <cmath>
 
 #include <fmt/format.h>
 
 #include "app/json_text.h"
 #include "app/sampler_json.h"
+#include "app/statistics.h"
 #include "base/utf8.h"
 
 namespace haikuda {
@@ -62,12 +62,6 @@ void set_bytes(Json& record, const GenerateResult& r, const Tokenizer& tokenizer
 }
 
 }  // namespace
-
-double percentile(std::vector<double> values, double p) {
-  std::sort(values.begin(), values.end());
-  const auto rank = static_cast<std::size_t>(std::ceil(p * static_cast<double>(values.size())));
-  return values[std::clamp<std::size_t>(rank, 1, values.size()) - 1];
-}
 
 std::string result_line(const RunFacts& run,
                         const SampleFacts& sample,

@@ -42,7 +42,4 @@ std::string token_line(int sample, const TokenEvent& event, const Tokenizer& tok
 // Text that became certain only at the end, of no token in particular.
 std::string rest_line(int sample, const std::string& text, bool ascii);
 
-// The value that a share `p` of the values does not exceed (nearest rank). `values` is not empty.
-double percentile(std::vector<double> values, double p);
-
 }  // namespace haikuda

@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "app/check_vocabulary.h"
 #include "app/find_model.h"
 #include "app/load_progress.h"
 #include "app/model_sampling.h"
@@ -22,13 +23,6 @@ using Clock = std::chrono::steady_clock;
 std::uint64_t random_bits() {
   std::random_device device;
   return std::uint64_t{device()} << 32 | device();
-}
-
-void check_vocabulary(const Model& model, const Tokenizer& tokenizer) {
-  if (tokenizer.vocabulary().size() != model.config.n_vocab)
-    model.files.metadata.fail("tokenizer.ggml.tokens",
-                              fmt::format("expected {} tokens (rows of token_embd.weight), got {}",
-                                          model.config.n_vocab, tokenizer.vocabulary().size()));
 }
 
 }  // namespace

@@ -10,12 +10,6 @@ namespace {
 // Operations of one token follow each other within microseconds: spin that long before sleeping.
 constexpr int kSpins = 4000;
 
-int usable_processors() {
-  cpu_set_t set;
-  if (::sched_getaffinity(0, sizeof set, &set) == 0) return std::max(1, CPU_COUNT(&set));
-  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
-}
-
 void relax() {
 #if defined(__x86_64__)
   __builtin_ia32_pause();
@@ -23,6 +17,12 @@ void relax() {
 }
 
 }  // namespace
+
+int usable_processors() {
+  cpu_set_t set;
+  if (::sched_getaffinity(0, sizeof set, &set) == 0) return std::max(1, CPU_COUNT(&set));
+  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+}
 
 ThreadPool::ThreadPool(int n_threads) {
   const int n = n_threads > 0 ? n_threads : usable_processors();

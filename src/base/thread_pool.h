@@ -12,6 +12,9 @@
 
 namespace haikuda {
 
+// Processors this process may use.
+int usable_processors();
+
 class ThreadPool {
  public:
   // n_threads counts the caller; 0 means one for each processor this process may use.

@@ -130,7 +130,8 @@ void Generator::show_sampled(int token) const {
 bool Generator::accept_token(int token,
                              const GenerateOptions& options,
                              GenerateResult& result) const {
-  if (!options.ignore_eos && tokenizer_.vocabulary().is_end_of_generation(token)) {
+  if (!options.ignore_eos && !options.takes_eos &&
+      tokenizer_.vocabulary().is_end_of_generation(token)) {
     result.reason = FinishReason::eos;
     return false;
   }

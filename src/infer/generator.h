@@ -31,6 +31,7 @@ struct GenerateOptions {
   int prefill_part = 512;              // tokens of a prompt between two questions whether to stop
   bool keep_stop = false;              // the stop string is part of the text
   bool special = false;                // so are special tokens, and the one that ends generation
+  bool takes_eos = false;  // end-of-generation tokens are tokens like others, and end nothing
 };
 
 enum class FinishReason { eos, length, context, stop, interrupted };

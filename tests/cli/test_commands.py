@@ -157,7 +157,7 @@ class Devices(Commands):
 
 
 class Help(Commands):
-    COMMANDS = ("chat", "info", "tokenize", "detokenize", "devices", "completions")
+    COMMANDS = ("chat", "info", "tokenize", "detokenize", "devices", "bench", "completions")
 
     def options_of(self, text):
         return set(re.findall(r"^ +(?:-\w, )?(?:    )?(--[a-z0-9-]+)", text, re.MULTILINE))

@@ -4,8 +4,10 @@
 
 #include "base/half.h"
 #include "cpu/ops.h"
+#include "cuda/cuda_backend.h"
 #include "cuda/ops.h"
 #include "device_array.h"
+#include "infer/random.h"
 #include "support/nmse.h"
 #include "support/random.h"
 
@@ -44,6 +46,30 @@ TEST_CASE("rms_norm: cuda matches cpu", "[cuda][ops][memcheck]") {
   cuda::rms_norm(device_x.data(), device_x.data(), device_weight.data(), n, size, 1e-6f,
                  test_stream().get());
   CHECK(device_x.read() == out.read());  // in place
+}
+
+TEST_CASE("xor_words: every word is read once", "[cuda][ops][memcheck]") {
+  const int n_words = GENERATE(4, 4092, 4096, 40960, 1000004);
+  const int n_blocks = GENERATE(1, 3);
+  CAPTURE(n_words, n_blocks);
+  std::vector<std::uint32_t> words;
+  std::uint32_t want = 0;
+  for (int i = 0; i < n_words; ++i) {
+    words.push_back(static_cast<std::uint32_t>(mix_bits(static_cast<std::uint64_t>(i))));
+    want ^= words.back();
+  }
+  const DeviceArray<std::uint32_t> device_words(words), out(static_cast<std::size_t>(n_blocks));
+  cuda::xor_words(out.data(), device_words.data(), words.size() * sizeof(std::uint32_t), n_blocks,
+                  test_stream().get());
+  std::uint32_t got = 0;
+  for (const std::uint32_t part : out.read()) got ^= part;
+  CHECK(got == want);
+}
+
+TEST_CASE("read bandwidth: a number that a GPU can have", "[cuda][ops]") {
+  const double bytes_per_s = measure_cuda_read_bandwidth(0);
+  CHECK(bytes_per_s > 1e9);
+  CHECK(bytes_per_s < 1e14);
 }
 
 TEST_CASE("add and silu_mul: cuda matches cpu", "[cuda][ops][memcheck]") {

@@ -1,7 +1,6 @@
 // What the records are made of.
 #include "app/json_text.h"
 
-#include "app/result_record.h"
 #include "support/catch.h"
 
 namespace haikuda::test {
@@ -30,16 +29,6 @@ TEST_CASE("dump_json: one line, never throws, ASCII for a terminal", "[app][json
   CHECK(dump_json({{"text", "a\nb"}}, false) == "{\"text\":\"a\\nb\"}\n");
   CHECK(dump_json({{"text", "\xc3"}}, false) == "{\"text\":\"\xef\xbf\xbd\"}\n");
   CHECK(dump_json({{"text", "\u202e"}}, true) == "{\"text\":\"\\u202e\"}\n");
-}
-
-TEST_CASE("percentile: nearest rank", "[app][json]") {
-  CHECK(percentile({3, 1, 2}, 0.5) == 2);
-  CHECK(percentile({1}, 0.99) == 1);
-  std::vector<double> hundred;
-  for (int i = 100; i > 0; --i) hundred.push_back(i);
-  CHECK(percentile(hundred, 0.50) == 50);
-  CHECK(percentile(hundred, 0.90) == 90);
-  CHECK(percentile(hundred, 0.99) == 99);
 }
 
 }  // namespace
