@@ -1,0 +1,129 @@
+// The input of a matrix-vector product in shared memory, once a block. It lies in vectors of 16
+// bytes, permuted such that the lanes of a warp, which take neighbouring units of a row of weights,
+// read neighbouring vectors: no bank is asked twice. F32 for plain weights, int8 for quantized.
+#pragma once
+
+#include <cstdint>
+
+#include "cuda/device/async.cuh"
+#include "cuda/device/int8.cuh"
+#include "cuda/device/planes.h"
+
+namespace haikuda::cuda {
+
+// Where the vectors of x lie. A unit of weights takes one vector, or two, which lie 32 vectors
+// apart. kPer16: the products need the scale and the sum of each vector of 16 int8; otherwise those
+// of each block of 32.
+enum class XOrder {
+  natural,  // one vector a unit, in order
+  pairs,    // unit u takes vectors 2u and 2u + 1
+  k4,       // of a block of 256: unit 2c + h takes vectors 4c + h and 4c + h + 2
+  k6,       // of a block of 256: unit 4n + r takes vectors 8n + r and 8n + r + 4
+};
+
+// The place of half 0 or 1 of a unit.
+__device__ constexpr int paired_slot(int unit, int half) {
+  return unit / 32 * 64 + half * 32 + unit % 32;
+}
+// The place of vector v.
+template <XOrder kOrder>
+__device__ constexpr int x_slot(int v) {
+  if constexpr (kOrder == XOrder::natural) return v;
+  if constexpr (kOrder == XOrder::pairs) return paired_slot(v / 2, v % 2);
+  if constexpr (kOrder == XOrder::k4)
+    return paired_slot(v / 16 * 8 + v % 16 / 4 * 2 + v % 2, v % 4 / 2);
+  if constexpr (kOrder == XOrder::k6) return paired_slot(v / 8 * 4 + v % 4, v % 8 / 4);
+}
+// Places for n vectors: pairs come in groups of 32 units.
+__host__ __device__ constexpr int n_x_slots(XOrder order, int n_vectors) {
+  return order == XOrder::natural ? n_vectors : (n_vectors + 63) / 64 * 64;
+}
+
+// {scale, scale · sum of q} of a vector of 16 or of a block of 32.
+using XScale = float2;
+
+struct StagedX {
+  uint4* vectors;  // (n_x_slots)
+  XScale* scales;  // int8 only: by slot, or by block of 32
+};
+
+// What a block multiplies: x (cols), times gamma (cols) where that is not null.
+struct XSource {
+  const float* x;
+  const float* gamma;
+  int cols;
+};
+
+__device__ inline float4 times(const float4& a, const float4& b) {
+  return make_float4(a.x * b.x, a.y * b.y, a.z * b.z, a.w * b.w);
+}
+__device__ inline float sum_of_squares(const float4& v) {
+  return v.x * v.x + v.y * v.y + v.z * v.z + v.w * v.w;
+}
+
+// All threads of the block put x in its place and get their share of the sum of its squares. cols
+// is a multiple of 4. The block needs a barrier before x is used.
+template <XOrder kOrder>
+__device__ float stage_f32(const StagedX& out, const XSource& in) {
+  float squares = 0;
+  for (int v = threadIdx.x; v < in.cols / 4; v += blockDim.x) {
+    float4 x = load_activations(in.x + 4 * v);
+    squares += sum_of_squares(x);
+    if (in.gamma != nullptr) x = times(x, reinterpret_cast<const float4*>(in.gamma)[v]);
+    reinterpret_cast<float4*>(out.vectors)[x_slot<kOrder>(v)] = x;
+  }
+  return squares;
+}
+
+// The same in int8, cols a multiple of 32: eight lanes take a block.
+template <XOrder kOrder, bool kScalesPer16>
+__device__ float stage_int8(const StagedX& out, const XSource& in) {
+  float squares = 0;
+  const int n = in.cols / 4;
+  // All lanes of a warp stay for the shuffles.
+  for (int first = threadIdx.x / kWarpSize * kWarpSize; first < n; first += blockDim.x) {
+    const int i = first + threadIdx.x % kWarpSize;
+    float4 x = make_float4(0, 0, 0, 0);
+    if (i < n) {
+      x = load_activations(in.x + 4 * i);
+      squares += sum_of_squares(x);
+      if (in.gamma != nullptr) x = times(x, reinterpret_cast<const float4*>(in.gamma)[i]);
+    }
+    const std::uint32_t greatest = group_max<8>(max(max(magnitude_bits(x.x), magnitude_bits(x.y)),
+                                                    max(magnitude_bits(x.z), magnitude_bits(x.w))));
+    const Int8Scale d = int8_scale(greatest);
+    const std::uint32_t q = (static_cast<std::uint32_t>(to_int8(x.x, d.inverse)) & 0xffu) |
+                            (static_cast<std::uint32_t>(to_int8(x.y, d.inverse)) & 0xffu) << 8 |
+                            (static_cast<std::uint32_t>(to_int8(x.z, d.inverse)) & 0xffu) << 16 |
+                            static_cast<std::uint32_t>(to_int8(x.w, d.inverse)) << 24;
+    const int sum = group_sum < kScalesPer16 ? 4 : 8 > (dot4(q, 0x01010101u, 0));
+    if (i >= n) continue;
+    const int slot = x_slot<kOrder>(i / 4);
+    reinterpret_cast<std::uint32_t*>(out.vectors)[4 * slot + i % 4] = q;
+    const XScale scale = make_float2(d.scale, d.scale * static_cast<float>(sum));
+    if (kScalesPer16 && i % 4 == 0) out.scales[slot] = scale;
+    if (!kScalesPer16 && i % 8 == 0) out.scales[i / 8] = scale;
+  }
+  return squares;
+}
+
+// The same of activations that are int8 already.
+template <XOrder kOrder, bool kScalesPer16>
+__device__ void stage_quantized(const StagedX& out,
+                                const std::int8_t* quants,
+                                const ActivationBlock* blocks,
+                                int cols) {
+  for (int v = threadIdx.x; v < cols / 16; v += blockDim.x) {
+    const int slot = x_slot<kOrder>(v);
+    out.vectors[slot] = __ldcg(reinterpret_cast<const uint4*>(quants) + v);
+    const int2 bits = __ldcg(reinterpret_cast<const int2*>(blocks) + v / 2);
+    const float d = __int_as_float(bits.x);
+    const int low = static_cast<std::int16_t>(bits.y & 0xffff), high = bits.y >> 16;
+    if (kScalesPer16)
+      out.scales[slot] = make_float2(d, d * static_cast<float>(v % 2 == 0 ? low : high));
+    else if (v % 2 == 0)
+      out.scales[v / 2] = make_float2(d, d * static_cast<float>(low + high));
+  }
+}
+
+}  // namespace haikuda::cuda
