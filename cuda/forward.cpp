@@ -19,6 +19,10 @@ std::size_t splits_size(const ModelConfig& c, int chunk) {
   return size;
 }
 
+int n_act_blocks(const ModelConfig& c) {
+  return (c.n_ff + 31) / 32;
+}
+
 Gemm::Sizes gemm_sizes(const Model& model, const ForwardSizes& sizes) {
   Gemm::Sizes out{.n_rows = sizes.chunk};
   for (const LayerWeights& w : model.weights.layers)
@@ -40,12 +44,19 @@ Scratch::Scratch(const ModelConfig& c, int n)
       splits(splits_size(c, n)),
       gate(product(n, c.n_ff)),
       up(product(n, c.n_ff)),
-      logits(product(1, c.n_vocab)) {}
+      logits(product(1, c.n_vocab)),
+      act_quants(product(kActivationPlanes, c.n_ff)),
+      act_blocks(product(1, n_act_blocks(c))),
+      best(1),
+      best_partial(std::max(kMaxGemvBlocks, kArgmaxBlocks)) {}
 
 std::size_t Scratch::bytes_needed(const ModelConfig& c, int n) {
   const std::size_t of_tokens = product(n, 2 * c.n_embd) + product(n, 2 * c.q_size()) +
                                 product(n, 2 * c.kv_size()) + product(n, 2 * c.n_ff);
-  return (of_tokens + splits_size(c, n) + product(1, c.n_vocab)) * sizeof(float);
+  const std::size_t of_one_token =
+      product(kActivationPlanes, c.n_ff) + product(n_act_blocks(c), sizeof(ActivationBlock)) +
+      (1 + std::max(kMaxGemvBlocks, kArgmaxBlocks)) * sizeof(ArgmaxResult);
+  return (of_tokens + splits_size(c, n) + product(1, c.n_vocab)) * sizeof(float) + of_one_token;
 }
 
 Forward::Forward(const Model& model,
@@ -105,12 +116,14 @@ AttentionShape Forward::attention_shape(int n) const {
           .head_dim = config_.head_dim};
 }
 
-void Forward::run(int position, int n, bool want_logits) {
+void Forward::run(int position, int n, bool want_logits, DecodePath path) {
   set_int(position_.data(), position, stream_);
-  if (n == 1)
-    decode(want_logits);
-  else
+  if (n > 1)
     prefill(n, want_logits);
+  else if (path == DecodePath::fused)
+    decode_fused(want_logits);
+  else
+    decode_steps(want_logits);
 }
 
 void Forward::prefill(int n, bool want_logits) {
@@ -140,45 +153,15 @@ void Forward::prefill(int n, bool want_logits) {
     gemm_.multiply({{h, w.ffn_down}}, gate, n);
     add(x, h, std::int64_t{n} * c.n_embd, stream_);
   }
-  if (!want_logits) return;
-  rms_norm(h, x + std::int64_t{n - 1} * c.n_embd, weights_.output_norm, 1, c.n_embd, c.rms_eps,
-           stream_);
-  gemv(scratch_.logits.data(), h, weights_.output, 1, stream_);
+  if (want_logits) head_steps(x + std::int64_t{n - 1} * c.n_embd);
 }
 
-// One token. No argument of a launch depends on the position.
-void Forward::decode(bool want_logits) {
-  const ModelConfig& c = config_;
-  float *x = scratch_.x.data(), *h = scratch_.h.data(), *attended = scratch_.attended.data();
-  float *q = scratch_.q.data(), *k = scratch_.k.data(), *v = scratch_.v.data();
-  float *gate = scratch_.gate.data(), *up = scratch_.up.data();
-  const int* position = position_.data();
-
-  embed(x, weights_.token_embd, tokens_.data(), position, 1, stream_);
-  for (int layer = 0; layer < c.n_layers; ++layer) {
-    const DeviceLayerWeights& w = weights_.layers[static_cast<std::size_t>(layer)];
-    __half *k_cache = cache_.k(layer), *v_cache = cache_.v(layer);
-
-    rms_norm(h, x, w.attn_norm, 1, c.n_embd, c.rms_eps, stream_);
-    gemv(q, h, w.attn_q, 1, stream_);
-    gemv(k, h, w.attn_k, 1, stream_);
-    gemv(v, h, w.attn_v, 1, stream_);
-    finish_qkv(q, k_cache, v_cache, k, v, position, vectors_of(w), qkv_shape(1), stream_);
-    attention_decode(attended, scratch_.splits.data(), q, k_cache, v_cache, position,
-                     attention_shape(1), stream_);
-    gemv(h, attended, w.attn_output, 1, stream_);
-    add(x, h, c.n_embd, stream_);
-
-    rms_norm(h, x, w.ffn_norm, 1, c.n_embd, c.rms_eps, stream_);
-    gemv(gate, h, w.ffn_gate, 1, stream_);
-    gemv(up, h, w.ffn_up, 1, stream_);
-    silu_mul(gate, up, c.n_ff, stream_);
-    gemv(h, gate, w.ffn_down, 1, stream_);
-    add(x, h, c.n_embd, stream_);
-  }
-  if (!want_logits) return;
-  rms_norm(h, x, weights_.output_norm, 1, c.n_embd, c.rms_eps, stream_);
-  gemv(scratch_.logits.data(), h, weights_.output, 1, stream_);
+// x (n_embd) is of the last token.
+void Forward::head_steps(const float* x) {
+  float *h = scratch_.h.data(), *logits = scratch_.logits.data();
+  rms_norm(h, x, weights_.output_norm, 1, config_.n_embd, config_.rms_eps, stream_);
+  gemv(logits, h, weights_.output, 1, stream_);
+  argmax(scratch_.best.data(), scratch_.best_partial.data(), logits, config_.n_vocab, stream_);
 }
 
 }  // namespace haikuda::cuda

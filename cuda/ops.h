@@ -62,9 +62,9 @@ struct ArgmaxResult {
 
 // ---- fused_ops.cpp: the products of decoding one token, each with what lies before and behind it
 // in one launch. Launched programmatically dependent (device/async.cuh): in a chain of these only
-// the latency of their first bytes shows. Weights of the types that multiplies_int8() names are
-// multiplied by x in int8, 32 values a scale; others in F32. `plan` is for tuning; null: the plan
-// that gemv_plan.h chooses.
+// the latency of their first bytes shows. Weights of the types that multiplies_integers() names are
+// multiplied by x as integers (device/planes.h); others in F32. `plan` is for tuning; null: the
+// plan that gemv_plan.h chooses.
 
 struct FusedProduct {
   float* y;  // (w.rows)
@@ -88,12 +88,12 @@ void gemv_add(float* x,
               cudaStream_t stream,
               const GemvPlan* plan = nullptr);
 
-// n values in int8: quants (n), blocks (n / 32).
+// n values as integers: quants (kActivationPlanes, n), blocks (n / 32).
 struct QuantizedActivations {
   std::int8_t* quants;
   ActivationBlock* blocks;
 };
-// The same of int8 a; multiplies_int8(w.dtype).
+// The same of integer a; multiplies_integers(w.dtype).
 void gemv_add(float* x,
               const DeviceTensor& w,
               const QuantizedActivations& a,
@@ -110,7 +110,7 @@ void norm_gate_up(float* act,
                   float eps,
                   cudaStream_t stream,
                   const GemvPlan* plan = nullptr);
-// The same in int8; gate.rows is a multiple of 32 and multiplies_int8(gate.dtype).
+// The same as integers; gate.rows is a multiple of 32 and multiplies_integers(gate.dtype).
 void norm_gate_up(const QuantizedActivations& act,
                   const DeviceTensor& gate,
                   const DeviceTensor& up,

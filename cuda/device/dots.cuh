@@ -3,7 +3,7 @@
 // memory and multiplies them from there. For each type:
 //   kUnitElems       elements of a unit
 //   kSideBytes[p]    bytes of plane 1 + p that belong to a chunk
-//   kOrder, kInt8, kScalesPer16   how x lies (staged_x.cuh)
+//   kOrder, kIntegers, kScalesPer16   how x lies (staged_x.cuh)
 //   X, load_x        what a lane needs of x for a unit; shared by all rows that it multiplies
 //   dot              the product of the lane's unit, from main (512 bytes) and side of a chunk
 #pragma once
@@ -27,7 +27,7 @@ struct DotF32 {
   static constexpr int kUnitElems = 4;
   static constexpr SideBytes kSideBytes = {};
   static constexpr XOrder kOrder = XOrder::natural;
-  static constexpr bool kInt8 = false, kScalesPer16 = false;
+  static constexpr bool kIntegers = false, kScalesPer16 = false;
   using X = float4;
   static __device__ X load_x(const StagedX& x, int unit) {
     return reinterpret_cast<const float4*>(x.vectors)[unit];
@@ -51,7 +51,7 @@ struct DotTwoBytes {
   static constexpr int kUnitElems = 8;
   static constexpr SideBytes kSideBytes = {};
   static constexpr XOrder kOrder = XOrder::pairs;
-  static constexpr bool kInt8 = false, kScalesPer16 = false;
+  static constexpr bool kIntegers = false, kScalesPer16 = false;
   struct X {
     float4 low, high;
   };
@@ -78,46 +78,45 @@ struct DotQ8_0 {
   static constexpr int kUnitElems = 16;
   static constexpr SideBytes kSideBytes = {{32}};
   static constexpr XOrder kOrder = XOrder::natural;
-  static constexpr bool kInt8 = true, kScalesPer16 = false;
+  static constexpr bool kIntegers = true, kScalesPer16 = false;
   struct X {
-    uint4 q;
+    IntVector q;
     float scale;
   };
   static __device__ X load_x(const StagedX& x, int unit) {
-    return {x.vectors[unit], x.scales[unit / 2].x};
+    return {x.integers(unit), x.scales[unit / 2].x};
   }
   static __device__ float dot(
       const std::uint8_t* main, const std::uint8_t* side, const X& x, int, int lane) {
     const uint4 w = reinterpret_cast<const uint4*>(main)[lane];
-    const int sum = dot4(w.w, x.q.w, dot4(w.z, x.q.z, dot4(w.y, x.q.y, dot4(w.x, x.q.x, 0))));
-    return scale_in(side, lane / 2) * (x.scale * small_int_to_float(sum));
+    IntSum sum;
+#pragma unroll
+    for (int i = 0; i < 4; ++i) sum.add(word_of(w, i), x.q, i);
+    return scale_in(side, lane / 2) * (x.scale * total_to_float(sum.total()));
   }
 };
 
 // 32 elements in 16 bytes of nibbles: the low ones are x's first vector, the high ones its second.
 struct NibbleX {
-  uint4 low, high;
+  IntVector low, high;
 };
 __device__ inline NibbleX load_nibble_x(const StagedX& x, int unit) {
-  const uint4* vectors = x.vectors + paired_slot(unit, 0);
-  return {vectors[0], vectors[32]};
+  const int slot = paired_slot(unit, 0);
+  return {x.integers(slot), x.integers(slot + 32)};
 }
 
 // The sums of products of the low and of the high nibbles, with their upper bits where they have
-// some: Fifth::low(w, i) are those of the low nibbles of word i, in bits 4 and up of each byte.
+// some: upper.low(i) are those of the low nibbles of word i, in bits 4 and up of each byte.
 struct NibbleSums {
-  int low, high;
+  IntSum low, high;
 };
 template <class Upper>
 __device__ inline NibbleSums dot_nibbles(const uint4& w, const NibbleX& x, const Upper& upper) {
-  const std::uint32_t words[4] = {w.x, w.y, w.z, w.w};
-  const std::uint32_t low_x[4] = {x.low.x, x.low.y, x.low.z, x.low.w};
-  const std::uint32_t high_x[4] = {x.high.x, x.high.y, x.high.z, x.high.w};
-  NibbleSums sums = {0, 0};
+  NibbleSums sums;
 #pragma unroll
   for (int i = 0; i < 4; ++i) {
-    sums.low = dot4((words[i] & 0x0f0f0f0fu) | upper.low(i), low_x[i], sums.low);
-    sums.high = dot4((words[i] >> 4 & 0x0f0f0f0fu) | upper.high(i), high_x[i], sums.high);
+    sums.low.add((word_of(w, i) & 0x0f0f0f0fu) | upper.low(i), x.low, i);
+    sums.high.add((word_of(w, i) >> 4 & 0x0f0f0f0fu) | upper.high(i), x.high, i);
   }
   return sums;
 }
@@ -148,7 +147,7 @@ struct DotNibbles {
   static constexpr int kScaleBytes = (kHasMinimum ? 4 : 2) * kChunkUnits;
   static constexpr SideBytes kSideBytes = {{kScaleBytes, kHasFifthBits ? 4 * kChunkUnits : 0}};
   static constexpr XOrder kOrder = XOrder::pairs;
-  static constexpr bool kInt8 = true, kScalesPer16 = false;
+  static constexpr bool kIntegers = true, kScalesPer16 = false;
   struct X {
     NibbleX q;
     XScale scale;
@@ -164,7 +163,7 @@ struct DotNibbles {
       sums = dot_nibbles(w, x.q, FifthBits{word_in(side + kScaleBytes, lane)});
     else
       sums = dot_nibbles(w, x.q, NoUpperBits{});
-    const float of_quants = x.scale.x * small_int_to_float(sums.low + sums.high);
+    const float of_quants = x.scale.x * total_to_float(sums.low.total() + sums.high.total());
     if constexpr (kHasMinimum) {
       const std::uint32_t dm = word_in(side, lane);
       return fmaf(high_half(dm), x.scale.y, low_half(dm) * of_quants);
@@ -196,7 +195,7 @@ struct DotK4 {
   static constexpr int kScaleBytes = 16 * kChunkUnits / 8;
   static constexpr SideBytes kSideBytes = {{kScaleBytes, kHasFifthBits ? 4 * kChunkUnits : 0}};
   static constexpr XOrder kOrder = XOrder::k4;
-  static constexpr bool kInt8 = true, kScalesPer16 = true;
+  static constexpr bool kIntegers = true, kScalesPer16 = true;
   using X = KX;
   static __device__ X load_x(const StagedX& x, int unit) { return load_k_x(x, unit); }
   static __device__ float dot(
@@ -215,9 +214,8 @@ struct DotK4 {
     const int low_scale = static_cast<int>(bits & 63u), low_min = static_cast<int>(bits >> 6 & 63u);
     const int high_scale = static_cast<int>(bits >> 12 & 63u),
               high_min = static_cast<int>(bits >> 18 & 63u);
-    // Products below 2^22: 63 · 31 · 16 · 127.
-    const float of_quants = fmaf(x.low.x, small_int_to_float(low_scale * sums.low),
-                                 x.high.x * small_int_to_float(high_scale * sums.high));
+    const float of_quants = fmaf(x.low.x, total_to_float(low_scale * sums.low.total()),
+                                 x.high.x * total_to_float(high_scale * sums.high.total()));
     const float of_minima =
         fmaf(x.low.y, small_int_to_float(low_min), x.high.y * small_int_to_float(high_min));
     return fmaf(low_half(scales.x), of_quants, -high_half(scales.x) * of_minima);
@@ -230,7 +228,7 @@ struct DotQ6_K {
   static constexpr int kUnitElems = 32;
   static constexpr SideBytes kSideBytes = {{64, 256, 8}};
   static constexpr XOrder kOrder = XOrder::k6;
-  static constexpr bool kInt8 = true, kScalesPer16 = true;
+  static constexpr bool kIntegers = true, kScalesPer16 = true;
   using X = KX;
   static __device__ X load_x(const StagedX& x, int unit) { return load_k_x(x, unit); }
   static __device__ float dot(
@@ -243,8 +241,8 @@ struct DotQ6_K {
     const int high_scale = static_cast<std::int8_t>(scales >> 8);
     // 8 bytes a chunk: 16 are copied, from a multiple of 16.
     const float d = scale_in(side + 320, chunk % 2 * 4 + lane / 8);
-    const float low = fmaf(-32.0f, x.low.y, x.low.x * small_int_to_float(sums.low));
-    const float high = fmaf(-32.0f, x.high.y, x.high.x * small_int_to_float(sums.high));
+    const float low = fmaf(-32.0f, x.low.y, x.low.x * total_to_float(sums.low.total()));
+    const float high = fmaf(-32.0f, x.high.y, x.high.x * total_to_float(sums.high.total()));
     return d * fmaf(small_int_to_float(low_scale), low, small_int_to_float(high_scale) * high);
   }
 };

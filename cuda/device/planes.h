@@ -18,10 +18,16 @@ struct RowPlanes {
   const std::uint8_t* data[kMaxPlanes];
 };
 
-// 32 neighbouring activations held in int8: x = scale · q.
+// Activations that meet quantized weights are integers, 32 neighbours a scale: x = scale · q. One
+// plane of int8: |q| <= 127, which costs 3e-5 of a product (NMSE) and 2e-4 of a small model's
+// logits. Two planes: q = 256 · first + second, |q| <= 32512, which costs nothing that can be seen,
+// and twice the integer products.
+constexpr int kActivationPlanes = 2;
+
+// What belongs to 32 of them.
 struct ActivationBlock {
   float scale;
-  std::int16_t low_sum, high_sum;  // of the first and the last 16 q
+  float low_sum, high_sum;  // scale · q, summed over the first and the last 16
 };
 
 }  // namespace haikuda::cuda

@@ -1,6 +1,6 @@
 // The input of a matrix-vector product in shared memory, once a block. It lies in vectors of 16
 // bytes, permuted such that the lanes of a warp, which take neighbouring units of a row of weights,
-// read neighbouring vectors: no bank is asked twice. F32 for plain weights, int8 for quantized.
+// read neighbouring vectors: no bank is asked twice. F32 for plain weights, integers for quantized.
 #pragma once
 
 #include <cstdint>
@@ -11,9 +11,9 @@
 
 namespace haikuda::cuda {
 
-// Where the vectors of x lie. A unit of weights takes one vector, or two, which lie 32 vectors
-// apart. kPer16: the products need the scale and the sum of each vector of 16 int8; otherwise those
-// of each block of 32.
+// Where the vectors of x lie: 4 floats, or 16 integers of one plane. A unit of weights takes one
+// vector, or two, which lie 32 vectors apart. kPer16: the products need the scale and the sum of
+// each vector of 16; otherwise those of each block of 32.
 enum class XOrder {
   natural,  // one vector a unit, in order
   pairs,    // unit u takes vectors 2u and 2u + 1
@@ -43,8 +43,16 @@ __host__ __device__ constexpr int n_x_slots(XOrder order, int n_vectors) {
 using XScale = float2;
 
 struct StagedX {
-  uint4* vectors;  // (n_x_slots)
-  XScale* scales;  // int8 only: by slot, or by block of 32
+  uint4* vectors;  // (planes, n_slots)
+  XScale* scales;  // integers only: by slot, or by block of 32
+  int n_slots;     // n_x_slots
+
+  __device__ IntVector integers(int slot) const {
+    IntVector out;
+#pragma unroll
+    for (int p = 0; p < kActivationPlanes; ++p) out.plane[p] = vectors[p * n_slots + slot];
+    return out;
+  }
 };
 
 // What a block multiplies: x (cols), times gamma (cols) where that is not null.
@@ -75,9 +83,9 @@ __device__ float stage_f32(const StagedX& out, const XSource& in) {
   return squares;
 }
 
-// The same in int8, cols a multiple of 32: eight lanes take a block.
+// The same as integers, cols a multiple of 32: eight lanes take a block.
 template <XOrder kOrder, bool kScalesPer16>
-__device__ float stage_int8(const StagedX& out, const XSource& in) {
+__device__ float stage_integers(const StagedX& out, const XSource& in) {
   float squares = 0;
   const int n = in.cols / 4;
   // All lanes of a warp stay for the shuffles.
@@ -91,15 +99,17 @@ __device__ float stage_int8(const StagedX& out, const XSource& in) {
     }
     const std::uint32_t greatest = group_max<8>(max(max(magnitude_bits(x.x), magnitude_bits(x.y)),
                                                     max(magnitude_bits(x.z), magnitude_bits(x.w))));
-    const Int8Scale d = int8_scale(greatest);
-    const std::uint32_t q = (static_cast<std::uint32_t>(to_int8(x.x, d.inverse)) & 0xffu) |
-                            (static_cast<std::uint32_t>(to_int8(x.y, d.inverse)) & 0xffu) << 8 |
-                            (static_cast<std::uint32_t>(to_int8(x.z, d.inverse)) & 0xffu) << 16 |
-                            static_cast<std::uint32_t>(to_int8(x.w, d.inverse)) << 24;
-    const int sum = group_sum < kScalesPer16 ? 4 : 8 > (dot4(q, 0x01010101u, 0));
+    const IntegerScale d = integer_scale(greatest);
+    const int q[4] = {to_integer(x.x, d.inverse), to_integer(x.y, d.inverse),
+                      to_integer(x.z, d.inverse), to_integer(x.w, d.inverse)};
+    const int sum = group_sum < kScalesPer16 ? 4 : 8 > (q[0] + q[1] + q[2] + q[3]);
     if (i >= n) continue;
     const int slot = x_slot<kOrder>(i / 4);
-    reinterpret_cast<std::uint32_t*>(out.vectors)[4 * slot + i % 4] = q;
+#pragma unroll
+    for (int p = 0; p < kActivationPlanes; ++p)
+      reinterpret_cast<std::uint32_t*>(out.vectors + p * out.n_slots)[4 * slot + i % 4] =
+          plane_byte(q[0], p) | plane_byte(q[1], p) << 8 | plane_byte(q[2], p) << 16 |
+          plane_byte(q[3], p) << 24;
     const XScale scale = make_float2(d.scale, d.scale * static_cast<float>(sum));
     if (kScalesPer16 && i % 4 == 0) out.scales[slot] = scale;
     if (!kScalesPer16 && i % 8 == 0) out.scales[i / 8] = scale;
@@ -107,7 +117,7 @@ __device__ float stage_int8(const StagedX& out, const XSource& in) {
   return squares;
 }
 
-// The same of activations that are int8 already.
+// The same of activations that are integers already.
 template <XOrder kOrder, bool kScalesPer16>
 __device__ void stage_quantized(const StagedX& out,
                                 const std::int8_t* quants,
@@ -115,14 +125,16 @@ __device__ void stage_quantized(const StagedX& out,
                                 int cols) {
   for (int v = threadIdx.x; v < cols / 16; v += blockDim.x) {
     const int slot = x_slot<kOrder>(v);
-    out.vectors[slot] = __ldcg(reinterpret_cast<const uint4*>(quants) + v);
-    const int2 bits = __ldcg(reinterpret_cast<const int2*>(blocks) + v / 2);
-    const float d = __int_as_float(bits.x);
-    const int low = static_cast<std::int16_t>(bits.y & 0xffff), high = bits.y >> 16;
+#pragma unroll
+    for (int p = 0; p < kActivationPlanes; ++p)
+      out.vectors[p * out.n_slots + slot] =
+          __ldcg(reinterpret_cast<const uint4*>(quants + static_cast<std::int64_t>(p) * cols) + v);
+    const auto* block = reinterpret_cast<const float*>(blocks + v / 2);
+    const float d = load_activation(block);
     if (kScalesPer16)
-      out.scales[slot] = make_float2(d, d * static_cast<float>(v % 2 == 0 ? low : high));
+      out.scales[slot] = make_float2(d, load_activation(block + 1 + v % 2));
     else if (v % 2 == 0)
-      out.scales[v / 2] = make_float2(d, d * static_cast<float>(low + high));
+      out.scales[v / 2] = make_float2(d, load_activation(block + 1) + load_activation(block + 2));
   }
 }
 

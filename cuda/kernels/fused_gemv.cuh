@@ -29,14 +29,15 @@ struct GemvShared {
   static constexpr int kRingBytes = kStages * kStageBytes;  // of a warp
 
   std::size_t x, scales, sums, bytes;  // offsets; the rings come first
+  int n_slots;
 
   __host__ __device__ GemvShared(int n_warps, int cols, int n_sums) {
-    const auto n_slots =
-        static_cast<std::size_t>(n_x_slots(Dot::kOrder, cols * (Dot::kInt8 ? 1 : 4) / 16));
+    n_slots = n_x_slots(Dot::kOrder, cols / (Dot::kIntegers ? 16 : 4));
     x = static_cast<std::size_t>(n_warps) * kRingBytes;
-    scales = x + 16 * n_slots;
-    const std::size_t n_scales = !Dot::kInt8         ? 0
-                                 : Dot::kScalesPer16 ? n_slots
+    scales = x + std::size_t{16} * (Dot::kIntegers ? kActivationPlanes : 1) *
+                     static_cast<std::size_t>(n_slots);
+    const std::size_t n_scales = !Dot::kIntegers     ? 0
+                                 : Dot::kScalesPer16 ? static_cast<std::size_t>(n_slots)
                                                      : static_cast<std::size_t>(cols) / 32;
     sums = scales + n_scales * sizeof(XScale);
     bytes = sums + static_cast<std::size_t>(n_sums) * sizeof(float);
@@ -134,7 +135,7 @@ __device__ void fused_gemv_block(const GemvParams& params, int block_index) {
   const Shared places(n_warps, params.cols, 0);
   std::uint8_t* ring = shared + warp * Shared::kRingBytes;
   const StagedX x = {reinterpret_cast<uint4*>(shared + places.x),
-                     reinterpret_cast<XScale*>(shared + places.scales)};
+                     reinterpret_cast<XScale*>(shared + places.scales), places.n_slots};
   auto* sums = reinterpret_cast<float*>(shared + places.sums);
 
   WeightFeed<Dot, kStreams> feed(params, block, n_units);
@@ -146,10 +147,10 @@ __device__ void fused_gemv_block(const GemvParams& params, int block_index) {
   const float early = early_value(params, block);
   const XSource source = {params.x, params.gamma, params.cols};
   float squares = 0;
-  if constexpr (!Dot::kInt8)
+  if constexpr (!Dot::kIntegers)
     squares = stage_f32<Dot::kOrder>(x, source);
   else if (params.quants == nullptr)
-    squares = stage_int8<Dot::kOrder, Dot::kScalesPer16>(x, source);
+    squares = stage_integers<Dot::kOrder, Dot::kScalesPer16>(x, source);
   else
     stage_quantized<Dot::kOrder, Dot::kScalesPer16>(x, params.quants, params.blocks, params.cols);
   const RmsSum rms(params, squares);

@@ -30,11 +30,11 @@ int n_gemv_units(DType dtype, int cols) {
     case DType::Q8_0:
       return cols / 16;
     default:
-      return multiplies_int8(dtype) ? cols / 32 : 0;
+      return multiplies_integers(dtype) ? cols / 32 : 0;
   }
 }
 
-bool multiplies_int8(DType dtype) {
+bool multiplies_integers(DType dtype) {
   switch (dtype) {
     case DType::Q4_0:
     case DType::Q4_1:

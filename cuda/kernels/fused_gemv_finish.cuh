@@ -131,16 +131,20 @@ __device__ inline void finish_logits(const GemvParams& params,
   if (threadIdx.x == 0) params.partial[block.index] = best;
 }
 
-// A warp of 32 neighbouring values: one block of int8.
+// A warp of 32 neighbouring values: one block of integers.
 __device__ inline void store_quantized(const GemvParams& params, int at, float value) {
-  const Int8Scale d = int8_scale(group_max<kWarpSize>(magnitude_bits(value)));
-  const int q = to_int8(value, d.inverse);
+  const IntegerScale d = integer_scale(group_max<kWarpSize>(magnitude_bits(value)));
+  const int q = to_integer(value, d.inverse);
   const int sum = group_sum<kWarpSize / 2>(q);
   const int other = __shfl_xor_sync(kAllLanes, sum, kWarpSize / 2);
-  params.out_quants[at] = static_cast<std::int8_t>(q);
+  const int n = params.n_rows / 2;
+#pragma unroll
+  for (int p = 0; p < kActivationPlanes; ++p)
+    params.out_quants[static_cast<std::int64_t>(p) * n + at] =
+        static_cast<std::int8_t>(plane_byte(q, p));
   if (at % 32 == 0)
-    params.out_blocks[at / 32] = {d.scale, static_cast<std::int16_t>(sum),
-                                  static_cast<std::int16_t>(other)};
+    params.out_blocks[at / 32] = {d.scale, d.scale * static_cast<float>(sum),
+                                  d.scale * static_cast<float>(other)};
 }
 
 __device__ inline void finish_gate_up(const GemvParams& params,

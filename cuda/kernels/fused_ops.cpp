@@ -87,7 +87,7 @@ void gemv_add(float* x,
               const QuantizedActivations& a,
               cudaStream_t stream,
               const GemvPlan* plan) {
-  HAIKUDA_CHECK(multiplies_int8(w.dtype));
+  HAIKUDA_CHECK(multiplies_integers(w.dtype));
   GemvCall call = empty_call(w.dtype, w.cols, stream, plan);
   set_matrix(call, 0, w, x, nullptr);
   call.params.quants = a.quants, call.params.blocks = a.blocks;
@@ -116,7 +116,7 @@ void norm_gate_up(const QuantizedActivations& act,
                   float eps,
                   cudaStream_t stream,
                   const GemvPlan* plan) {
-  HAIKUDA_CHECK(multiplies_int8(gate.dtype) && gate.rows % 32 == 0);
+  HAIKUDA_CHECK(multiplies_integers(gate.dtype) && gate.rows % 32 == 0);
   GemvCall call = gate_up_call(gate, up, nullptr, stream, plan);
   set_normed_x(call, x, gamma, eps);
   call.params.out_quants = act.quants, call.params.out_blocks = act.blocks;
@@ -129,8 +129,8 @@ bool gate_up_should_quantize(const DeviceTensor& gate,
   // Rows so long that x has no room in shared memory are left to run_any_gemv.
   constexpr int kMostCols = 32768;
   if (gate.cols > kMostCols || down.cols > 2 * kMostCols) return false;
-  if (gate.dtype != up.dtype || gate.rows % 32 != 0 || !multiplies_int8(gate.dtype) ||
-      !multiplies_int8(down.dtype))
+  if (gate.dtype != up.dtype || gate.rows % 32 != 0 || !multiplies_integers(gate.dtype) ||
+      !multiplies_integers(down.dtype))
     return false;
   const int n_chunks = (n_gemv_units(gate.dtype, gate.cols) + 31) / 32;
   return should_quantize_rows(

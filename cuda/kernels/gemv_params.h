@@ -13,7 +13,7 @@ namespace haikuda::cuda {
 enum class GemvOutput {
   store,    // out = y + bias
   add,      // out += y
-  gate_up,  // rows alternate: out = silu(gate) · up, in F32 or as int8
+  gate_up,  // rows alternate: out = silu(gate) · up, in F32 or as integers
   logits,   // out = y, and the greatest of the block
 };
 
@@ -28,13 +28,13 @@ struct GemvParams {
   GemvMatrix matrices[3];
   int n_rows;
   int cols;
-  const float* x;      // (cols) F32, or null: quants (cols) and blocks (cols / 32)
+  const float* x;      // (cols) F32, or null: quants and blocks
   const float* gamma;  // (cols): y = W · (x · gamma) / rms(x); or null: y = W · x
   float eps;
   const std::int8_t* quants;
   const ActivationBlock* blocks;
   GemvOutput output;
-  std::int8_t* out_quants;  // gate_up: int8 instead of out where not null
+  std::int8_t* out_quants;  // gate_up: integers instead of out where not null
   ActivationBlock* out_blocks;
   ArgmaxResult* partial;                             // logits: (n_blocks)
   int warps_per_row_log2, tile_rows_log2, n_blocks;  // of the plan
@@ -61,8 +61,8 @@ void finish_argmax(ArgmaxResult* out, const ArgmaxResult* partial, int n, cudaSt
 
 // Units of 16 bytes in a row, 0 for types and sizes that only run_any_gemv takes.
 int n_gemv_units(DType dtype, int cols);
-// Types whose products are taken in int8.
-bool multiplies_int8(DType dtype);
+// Types whose products are taken in integers.
+bool multiplies_integers(DType dtype);
 // Of the current device.
 int n_multiprocessors();
 
