@@ -13,17 +13,19 @@ struct Residency {
   int n_warps, blocks_per_sm;
 };
 // Resident warps: enough to hide the latency of their own arithmetic, few enough that the next
-// kernel's blocks find room beside them.
-constexpr Residency kResidencies[] = {{8, 2}, {8, 3}, {16, 1}};
-// What the sum over a warp and the change of rows cost, in chunks.
-constexpr double kRowCost = 0.4;
-// What a chunk of a second row costs, which finds x loaded.
-constexpr double kSecondRowCost = 0.85;
+// kernel's blocks find room beside them. The last only for matrices so small that each block has
+// one tile.
+constexpr Residency kResidencies[] = {{8, 2}, {16, 1}, {8, 4}};
+constexpr int kMostWarps = 16;  // of a multiprocessor, with several tiles a block
+// Bytes that a multiprocessor gets from memory in a cycle: 4.5 TB/s over 132 at 1.75 GHz.
+constexpr double kMemoryBytes = 19.5;
+// Bytes that it moves into and out of shared memory in a cycle.
+constexpr double kSharedBytes = 128;
+// Cycles of a warp, from one chunk to the next and for the sum over the warp at the end of a row;
+// and what a second row, whose instructions fill the gaps of the first, adds to them.
+constexpr double kChunkLatency = 160, kRowLatency = 150, kSecondRow = 1.2;
 // What quantizing its output may cost gate_up before `down` does it instead, in every block.
 constexpr double kQuantizeSlack = 1.15;
-// Two rows at a time when each warp has at least this many.
-constexpr int kTwoRowsFrom = 4;
-
 constexpr int ceil_div(int a, int b) {
   return (a + b - 1) / b;
 }
@@ -49,18 +51,22 @@ GemvPlan make_plan(const GemvShape& shape,
 
 double plan_cost(const GemvShape& shape, const GemvPlan& plan, int n_sms) {
   const int n_tiles = plan.n_tiles(shape.rows);
-  const double per_step = ceil_div(shape.n_chunks, plan.warps_per_row) *
-                              (plan.n_streams == 2 ? 1 + kSecondRowCost : 1.0) +
-                          kRowCost;
   // Tiles of the busiest multiprocessor: of blocks 0, n_sms, 2 n_sms …, of which those below
-  // n_tiles % n_blocks have one more than the others. And of the busiest block, as if all had so
-  // many.
+  // n_tiles % n_blocks have one more than the others.
   const int blocks_per_sm = ceil_div(plan.n_blocks, n_sms), least = n_tiles / plan.n_blocks;
-  const int with_more = ceil_div(n_tiles % plan.n_blocks, n_sms);
-  const double of_sm = least * blocks_per_sm + with_more;
-  const double of_block = static_cast<double>(ceil_div(n_tiles, plan.n_blocks)) * blocks_per_sm;
-  const double steps = plan.tile_rows / static_cast<double>(plan.rows_per_step());
-  return 0.5 * (of_sm + of_block) * steps * plan.n_warps * per_step;
+  const double of_sm = least * blocks_per_sm + ceil_div(n_tiles % plan.n_blocks, n_sms);
+  const double n_chunks = of_sm * plan.tile_rows * shape.n_chunks;
+  const double memory = n_chunks * shape.chunk_bytes / kMemoryBytes;
+  // Weights go in and out, x only out, once for all rows at a time.
+  const double shared =
+      n_chunks * (2 * shape.chunk_bytes + shape.chunk_x_bytes / plan.n_streams) / kSharedBytes;
+  // What a warp of the busiest block does one after the other.
+  const double steps = static_cast<double>(plan.rows_per_block(shape.rows)) / plan.rows_per_step();
+  const double chunks = ceil_div(shape.n_chunks, plan.warps_per_row);
+  const double latency =
+      steps * (chunks * kChunkLatency + kRowLatency) * (plan.n_streams == 2 ? kSecondRow : 1.0);
+  // They overlap, but not wholly.
+  return 0.5 * (std::max({memory, shared, latency}) + memory + shared + latency);
 }
 
 GemvPlan choose_plan(const GemvShape& shape, int n_sms) {
@@ -69,15 +75,16 @@ GemvPlan choose_plan(const GemvShape& shape, int n_sms) {
   double best_cost = -1;
   for (const Residency& residency : kResidencies) {
     const int resident_warps = n_sms * residency.n_warps * residency.blocks_per_sm;
-    const bool two_rows = !shape.one_row_at_a_time &&
-                          (shape.is_gate_up || shape.rows / resident_warps >= kTwoRowsFrom);
-    for (int warps_per_row = 1; warps_per_row <= 8; warps_per_row *= 2) {
-      if (warps_per_row > shape.n_chunks) continue;
-      const GemvPlan plan = make_plan(shape, residency, warps_per_row, two_rows ? 2 : 1, n_sms);
-      const double cost = plan_cost(shape, plan, n_sms);
-      if (best_cost >= 0 && cost >= 0.98 * best_cost) continue;  // the simpler comes first
-      best = plan, best_cost = cost;
-    }
+    for (int warps_per_row = 1; warps_per_row <= 8; warps_per_row *= 2)
+      for (int n_streams = 1; n_streams <= (shape.one_row_at_a_time ? 1 : 2); ++n_streams) {
+        if (warps_per_row > shape.n_chunks) continue;
+        const GemvPlan plan = make_plan(shape, residency, warps_per_row, n_streams, n_sms);
+        if (resident_warps > kMostWarps * n_sms && plan.n_tiles(shape.rows) > plan.n_blocks)
+          continue;
+        const double cost = plan_cost(shape, plan, n_sms);
+        if (best_cost >= 0 && cost >= 0.98 * best_cost) continue;  // the simpler comes first
+        best = plan, best_cost = cost;
+      }
   }
   return best;
 }

@@ -12,8 +12,10 @@ constexpr int kMaxGemvThreads = 512;
 constexpr int kMaxGemvBlocks = 1024;
 
 struct GemvShape {
-  int rows;                        // of all matrices together
-  int n_chunks;                    // of 32 units in a row
+  int rows = 0;                    // of all matrices together
+  int n_chunks = 0;                // of 32 units in a row
+  int chunk_bytes = 512;           // of weights in a chunk
+  int chunk_x_bytes = 1024;        // of x that they meet
   bool is_gate_up = false;         // rows come in pairs
   bool quantizes_rows = false;     // a block takes 32 neighbouring pairs
   bool one_row_at_a_time = false;  // the kernel has no other way
@@ -35,7 +37,7 @@ struct GemvPlan {
   }
 };
 
-// Work of the plan, in chunks of a warp: to compare plans of one shape.
+// About the cycles that the plan takes: to compare plans of one shape.
 double plan_cost(const GemvShape& shape, const GemvPlan& plan, int n_sms);
 GemvPlan choose_plan(const GemvShape& shape, int n_sms);
 // Whether blocks that take 32 neighbouring pairs of rows cost little: then gate_up quantizes its

@@ -29,8 +29,8 @@ struct DotF32 {
   static constexpr XOrder kOrder = XOrder::natural;
   static constexpr bool kIntegers = false, kScalesPer16 = false;
   using X = float4;
-  static __device__ X load_x(const StagedX& x, int unit) {
-    return reinterpret_cast<const float4*>(x.vectors)[unit];
+  static __device__ X load_x(const StagedX& x, int chunk, int lane) {
+    return reinterpret_cast<const float4*>(x.vectors)[chunk * kChunkUnits + lane];
   }
   static __device__ float dot(
       const std::uint8_t* main, const std::uint8_t*, const X& x, int, int lane) {
@@ -55,8 +55,8 @@ struct DotTwoBytes {
   struct X {
     float4 low, high;
   };
-  static __device__ X load_x(const StagedX& x, int unit) {
-    const auto* vectors = reinterpret_cast<const float4*>(x.vectors) + paired_slot(unit, 0);
+  static __device__ X load_x(const StagedX& x, int chunk, int lane) {
+    const auto* vectors = reinterpret_cast<const float4*>(x.vectors) + paired_slot(chunk, lane);
     return {vectors[0], vectors[32]};
   }
   static __device__ float dot(
@@ -83,8 +83,9 @@ struct DotQ8_0 {
     IntVector q;
     float scale;
   };
-  static __device__ X load_x(const StagedX& x, int unit) {
-    return {x.integers(unit), x.scales[unit / 2].x};
+  static __device__ X load_x(const StagedX& x, int chunk, int lane) {
+    const int unit = chunk * kChunkUnits + lane;
+    return {x.integers(unit), x.scales[chunk * (kChunkUnits / 2) + lane / 2].x};
   }
   static __device__ float dot(
       const std::uint8_t* main, const std::uint8_t* side, const X& x, int, int lane) {
@@ -100,8 +101,8 @@ struct DotQ8_0 {
 struct NibbleX {
   IntVector low, high;
 };
-__device__ inline NibbleX load_nibble_x(const StagedX& x, int unit) {
-  const int slot = paired_slot(unit, 0);
+__device__ inline NibbleX load_nibble_x(const StagedX& x, int chunk, int lane) {
+  const int slot = paired_slot(chunk, lane);
   return {x.integers(slot), x.integers(slot + 32)};
 }
 
@@ -152,8 +153,8 @@ struct DotNibbles {
     NibbleX q;
     XScale scale;
   };
-  static __device__ X load_x(const StagedX& x, int unit) {
-    return {load_nibble_x(x, unit), x.scales[unit]};
+  static __device__ X load_x(const StagedX& x, int chunk, int lane) {
+    return {load_nibble_x(x, chunk, lane), x.scales[chunk * kChunkUnits + lane]};
   }
   static __device__ float dot(
       const std::uint8_t* main, const std::uint8_t* side, const X& x, int, int lane) {
@@ -184,9 +185,9 @@ struct KX {
   NibbleX q;
   XScale low, high;
 };
-__device__ inline KX load_k_x(const StagedX& x, int unit) {
-  const XScale* scales = x.scales + paired_slot(unit, 0);
-  return {load_nibble_x(x, unit), scales[0], scales[32]};
+__device__ inline KX load_k_x(const StagedX& x, int chunk, int lane) {
+  const XScale* scales = x.scales + paired_slot(chunk, lane);
+  return {load_nibble_x(x, chunk, lane), scales[0], scales[32]};
 }
 
 template <bool kHasFifthBits>
@@ -197,7 +198,9 @@ struct DotK4 {
   static constexpr XOrder kOrder = XOrder::k4;
   static constexpr bool kIntegers = true, kScalesPer16 = true;
   using X = KX;
-  static __device__ X load_x(const StagedX& x, int unit) { return load_k_x(x, unit); }
+  static __device__ X load_x(const StagedX& x, int chunk, int lane) {
+    return load_k_x(x, chunk, lane);
+  }
   static __device__ float dot(
       const std::uint8_t* main, const std::uint8_t* side, const X& x, int, int lane) {
     const uint4 w = reinterpret_cast<const uint4*>(main)[lane];
@@ -230,7 +233,9 @@ struct DotQ6_K {
   static constexpr XOrder kOrder = XOrder::k6;
   static constexpr bool kIntegers = true, kScalesPer16 = true;
   using X = KX;
-  static __device__ X load_x(const StagedX& x, int unit) { return load_k_x(x, unit); }
+  static __device__ X load_x(const StagedX& x, int chunk, int lane) {
+    return load_k_x(x, chunk, lane);
+  }
   static __device__ float dot(
       const std::uint8_t* main, const std::uint8_t* side, const X& x, int chunk, int lane) {
     const uint4 w = reinterpret_cast<const uint4*>(main)[lane];

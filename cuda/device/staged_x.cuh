@@ -21,18 +21,22 @@ enum class XOrder {
   k6,       // of a block of 256: unit 4n + r takes vectors 8n + r and 8n + r + 4
 };
 
+// The place of half 0 of unit `lane` of a chunk of 32; half 1 is 32 further.
+__device__ constexpr int paired_slot(int chunk, int lane) {
+  return chunk * 64 + lane;
+}
 // The place of half 0 or 1 of a unit.
-__device__ constexpr int paired_slot(int unit, int half) {
-  return unit / 32 * 64 + half * 32 + unit % 32;
+__device__ constexpr int paired_slot_of(int unit, int half) {
+  return paired_slot(unit / 32, unit % 32) + half * 32;
 }
 // The place of vector v.
 template <XOrder kOrder>
 __device__ constexpr int x_slot(int v) {
   if constexpr (kOrder == XOrder::natural) return v;
-  if constexpr (kOrder == XOrder::pairs) return paired_slot(v / 2, v % 2);
+  if constexpr (kOrder == XOrder::pairs) return paired_slot_of(v / 2, v % 2);
   if constexpr (kOrder == XOrder::k4)
-    return paired_slot(v / 16 * 8 + v % 16 / 4 * 2 + v % 2, v % 4 / 2);
-  if constexpr (kOrder == XOrder::k6) return paired_slot(v / 8 * 4 + v % 4, v % 8 / 4);
+    return paired_slot_of(v / 16 * 8 + v % 16 / 4 * 2 + v % 2, v % 4 / 2);
+  if constexpr (kOrder == XOrder::k6) return paired_slot_of(v / 8 * 4 + v % 4, v % 8 / 4);
 }
 // Places for n vectors: pairs come in groups of 32 units.
 __host__ __device__ constexpr int n_x_slots(XOrder order, int n_vectors) {

@@ -76,27 +76,53 @@ class WeightFeed {
   __device__ void copy(std::uint8_t* stage) {
     if (local_ < block_.n_local) {
       const bool has_unit = chunk_ * kChunkUnits + lane_ < n_units_;
-      const int side = (chunk_ * side_step_ & ~15) + side_start_;
-      const bool has_side = side_plane_ != 0 && side < side_bytes_;
+      // A step of 8 bytes is copied as 16 from a multiple of 16.
+      constexpr int kMask = Dot::kSideBytes.of_plane[2] % 16 == 0 ? ~0 : ~15;
+      const int side = (chunk_ * side_step_ & kMask) + side_start_;
+      const bool has_side = side < side_bytes_;
 #pragma unroll
       for (int s = 0; s < kStreams; ++s) {
         if (!is_row_[s]) continue;
         std::uint8_t* to = stage + s * kStreamBytes<Dot> + 16 * lane_;
-        if (has_unit) copy_async_16(to, main_[s] + chunk_ * kMainBytes);
+        if (has_unit) copy_async_16(to, main_[s]);
         if (has_side) copy_async_16(to + kMainBytes, side_[s] + side);
+        main_[s] += block_.warps_per_row * kMainBytes;
       }
       chunk_ += block_.warps_per_row;
       if (chunk_ >= block_.n_chunks) {
         chunk_ = block_.first_chunk;
-        local_ += block_.slots * kStreams;
-        locate();
+        next_row();
       }
     }
     commit_copies();
   }
 
  private:
+  // Rows of one matrix, or of a gate and its up, lie at constant distances: one addition instead of
+  // looking the row up, which short rows would spend half their instructions on.
+  __device__ void next_row() {
+    const int step = block_.slots * kStreams, tile = 1 << params_.tile_rows_log2;
+    local_ += step;
+    const bool is_gate_up = params_.output == GemvOutput::gate_up;
+    if (is_gate_up ? step % 2 != 0 : params_.matrices[1].first_row < params_.n_rows)
+      return locate();
+    const bool new_tile = (local_ & (tile - 1)) < step;
+    const int jump = step + (new_tile ? (params_.n_blocks - 1) * tile : 0);
+    const std::int64_t rows = is_gate_up ? jump / 2 : jump;
+    const int copied = (block_.n_chunks - 1 - block_.first_chunk) / block_.warps_per_row + 1;
+    const std::int64_t main_step =
+        rows * params_.matrices[0].planes.row_bytes[0] - copied * block_.warps_per_row * kMainBytes;
+    row_ += static_cast<std::uint32_t>(jump);
+#pragma unroll
+    for (int s = 0; s < kStreams; ++s) {
+      is_row_[s] = local_ < block_.n_local && row_ + s < static_cast<std::uint32_t>(params_.n_rows);
+      main_[s] += main_step;
+      side_[s] += rows * side_bytes_;
+    }
+  }
+
   __device__ void locate() {
+    row_ = static_cast<std::uint32_t>(global_row(params_, block_.index, local_));
 #pragma unroll
     for (int s = 0; s < kStreams; ++s) {
       const std::int64_t row = global_row(params_, block_.index, local_ + s);
@@ -104,8 +130,9 @@ class WeightFeed {
       if (!is_row_[s]) continue;
       const RowPlace place = place_of(params_, static_cast<int>(row));
       const MatrixPlanes& planes = params_.matrices[place.matrix].planes;
-      main_[s] = planes.data[0] + place.row * planes.row_bytes[0] + 16 * lane_;
-      if (side_plane_ == 0) continue;
+      main_[s] = planes.data[0] + place.row * planes.row_bytes[0] +
+                 16 * (block_.first_chunk * kChunkUnits + lane_);
+      if (side_plane_ == 0) continue;  // side_bytes_ stays 0
       side_bytes_ = static_cast<int>(planes.row_bytes[side_plane_]);
       side_[s] = planes.data[side_plane_] + place.row * planes.row_bytes[side_plane_];
     }
@@ -114,9 +141,10 @@ class WeightFeed {
   const GemvParams& params_;
   const GemvBlock& block_;
   int n_units_, chunk_, local_, lane_;
+  std::uint32_t row_;  // of the first stream, among all
   int side_plane_, side_step_ = 0, side_start_ = 0, side_bytes_ = 0;  // what this lane copies
-  const std::uint8_t* main_[kStreams];
-  const std::uint8_t* side_[kStreams];
+  const std::uint8_t* main_[kStreams] = {};
+  const std::uint8_t* side_[kStreams] = {};
   bool is_row_[kStreams];
 };
 
@@ -139,7 +167,7 @@ __device__ void fused_gemv_block(const GemvParams& params, int block_index) {
   auto* sums = reinterpret_cast<float*>(shared + places.sums);
 
   WeightFeed<Dot, kStreams> feed(params, block, n_units);
-#pragma unroll
+#pragma unroll 1  // instructions are fetched cold, too
   for (int stage = 0; stage < Shared::kStages - 1; ++stage)
     feed.copy(ring + stage * Shared::kStageBytes);
 
@@ -163,9 +191,8 @@ __device__ void fused_gemv_block(const GemvParams& params, int block_index) {
     wait_for_copies<Shared::kStages - 2>();
     __syncwarp();  // the copies of all lanes are there, and all have read the stage before
     feed.copy(ring + fill);
-    const int unit = chunk * kChunkUnits + lane;
-    if (unit < n_units) {
-      const typename Dot::X of_x = Dot::load_x(x, unit);
+    if (chunk * kChunkUnits + lane < n_units) {
+      const typename Dot::X of_x = Dot::load_x(x, chunk, lane);
 #pragma unroll
       for (int s = 0; s < kStreams; ++s) {
         const std::uint8_t* main = ring + use + s * kStreamBytes<Dot>;
@@ -190,15 +217,16 @@ __device__ void fused_gemv_block(const GemvParams& params, int block_index) {
 }
 
 template <class Dot, int kStreams>
-__global__ __launch_bounds__(kMaxGemvThreads) void fused_gemv_kernel(
-    const __grid_constant__ GemvParams params) {
+__global__ __launch_bounds__(kMaxGemvThreads,
+                             1) void fused_gemv_kernel(const __grid_constant__ GemvParams params) {
   fused_gemv_block<Dot, kStreams>(params, static_cast<int>(blockIdx.x));
 }
 
 // Matrices of two types with one x: the first a.n_blocks blocks take those of `a`.
 template <class DotA, class DotB>
-__global__ __launch_bounds__(kMaxGemvThreads) void fused_gemv_mixed_kernel(
-    const __grid_constant__ GemvParams a, const __grid_constant__ GemvParams b) {
+__global__ __launch_bounds__(kMaxGemvThreads,
+                             1) void fused_gemv_mixed_kernel(const __grid_constant__ GemvParams a,
+                                                             const __grid_constant__ GemvParams b) {
   const int index = static_cast<int>(blockIdx.x);
   if (index < a.n_blocks)
     fused_gemv_block<DotA, 1>(a, index);
@@ -208,8 +236,8 @@ __global__ __launch_bounds__(kMaxGemvThreads) void fused_gemv_mixed_kernel(
 
 // Any type and any size, one row a warp at a time: weights and x come through the L1 cache.
 template <class D>
-__global__ __launch_bounds__(kMaxGemvThreads) void plain_gemv_kernel(
-    const __grid_constant__ GemvParams params) {
+__global__ __launch_bounds__(kMaxGemvThreads,
+                             1) void plain_gemv_kernel(const __grid_constant__ GemvParams params) {
   let_dependents_start();
   const int lane = threadIdx.x % kWarpSize, warp = threadIdx.x / kWarpSize;
   const int n_units = params.cols / (D::kRuns * D::kRun);

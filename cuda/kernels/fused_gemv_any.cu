@@ -20,18 +20,14 @@ int run_any_gemv(const GemvCall& call) {
   });
 }
 
-int n_gemv_units(DType dtype, int cols) {
-  switch (dtype) {
-    case DType::F32:
-      return cols % 4 == 0 ? cols / 4 : 0;
-    case DType::F16:
-    case DType::BF16:
-      return cols % 8 == 0 ? cols / 8 : 0;
-    case DType::Q8_0:
-      return cols / 16;
-    default:
-      return multiplies_integers(dtype) ? cols / 32 : 0;
-  }
+GemvShape gate_up_shape(DType dtype, int n_ff, int cols) {
+  HAIKUDA_CHECK(multiplies_integers(dtype));
+  GemvShape shape = dtype == DType::Q8_0                           ? shape_of<DotQ8_0>(cols)
+                    : dtype_info(dtype).block_elems == kSuperBlock ? shape_of<DotQ5_K>(cols)
+                                                                   : shape_of<DotQ5_0>(cols);
+  shape.rows = 2 * n_ff;
+  shape.is_gate_up = true;
+  return shape;
 }
 
 bool multiplies_integers(DType dtype) {
@@ -51,10 +47,7 @@ bool multiplies_integers(DType dtype) {
 }
 
 int n_multiprocessors() {
-  int device = 0, n = 0;
-  CUDA_CHECK(cudaGetDevice(&device));
-  CUDA_CHECK(cudaDeviceGetAttribute(&n, cudaDevAttrMultiProcessorCount, device));
-  return n;
+  return device_attribute(cudaDevAttrMultiProcessorCount);
 }
 
 }  // namespace haikuda::cuda

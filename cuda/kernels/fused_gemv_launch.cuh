@@ -8,8 +8,12 @@
 
 namespace haikuda::cuda {
 
-// Of a block on any GPU from sm_90 on; older ones have less, and their launch says so.
-constexpr std::size_t kMaxSharedBytes = 227 << 10;
+// Dynamic shared memory that a block can have beside what the kernels declare.
+inline std::size_t max_shared_bytes() {
+  constexpr int kDeclared = 1024;
+  return static_cast<std::size_t>(device_attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin) -
+                                  kDeclared);
+}
 
 inline int log2_of(int power_of_two) {
   HAIKUDA_CHECK(std::has_single_bit(static_cast<unsigned>(power_of_two)));
@@ -40,14 +44,16 @@ inline int n_sums_of(const GemvPlan& plan, int rows) {
 }
 
 template <class Dot>
-constexpr int n_chunks_of(int cols) {
-  return (cols / Dot::kUnitElems + kChunkUnits - 1) / kChunkUnits;
+GemvShape shape_of(int cols) {
+  return {.n_chunks = (cols / Dot::kUnitElems + kChunkUnits - 1) / kChunkUnits,
+          .chunk_bytes = kStreamBytes<Dot>,
+          .chunk_x_bytes = kChunkUnits * static_cast<int>(sizeof(typename Dot::X))};
 }
 
 template <class Dot, int kStreams>
 int launch_planned(const GemvParams& params, const GemvPlan& plan, cudaStream_t stream) {
   const GemvShared<Dot, kStreams> shared(plan.n_warps, params.cols, n_sums_of(plan, params.n_rows));
-  if (shared.bytes > kMaxSharedBytes) return 0;
+  if (shared.bytes > max_shared_bytes()) return 0;
   launch_dependent(fused_gemv_kernel<Dot, kStreams>, grid_of(plan.n_blocks),
                    plan.n_warps * kWarpSize, shared.bytes, stream, params);
   return plan.n_blocks;
@@ -57,7 +63,7 @@ template <class Dot>
 int launch_fused(const GemvCall& call) {
   if (call.params.cols % Dot::kUnitElems != 0) return 0;
   GemvParams params = call.params;
-  const GemvPlan plan = plan_call(params, call, {.n_chunks = n_chunks_of<Dot>(params.cols)});
+  const GemvPlan plan = plan_call(params, call, shape_of<Dot>(params.cols));
   return plan.n_streams == 1 ? launch_planned<Dot, 1>(params, plan, call.stream)
                              : launch_planned<Dot, 2>(params, plan, call.stream);
 }

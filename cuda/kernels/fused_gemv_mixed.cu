@@ -20,16 +20,17 @@ int launch_mixed(const GemvCall& a, const GemvCall& b) {
   const int cols = a.params.cols;
   if (cols % DotA::kUnitElems != 0 || cols % DotB::kUnitElems != 0) return 0;
   GemvParams params_a = a.params, params_b = b.params;
-  const GemvPlan plan_a =
-      plan_call(params_a, a, {.n_chunks = n_chunks_of<DotA>(cols), .one_row_at_a_time = true});
+  GemvShape shape_a = shape_of<DotA>(cols);
+  shape_a.one_row_at_a_time = true;
+  const GemvPlan plan_a = plan_call(params_a, a, shape_a);
   GemvCall call_b = b;
-  const GemvPlan plan_of_b = plan_like(plan_a, params_b, n_chunks_of<DotB>(cols));
+  const GemvPlan plan_of_b = plan_like(plan_a, params_b, shape_of<DotB>(cols).n_chunks);
   call_b.plan = &plan_of_b;
-  const GemvPlan plan_b = plan_call(params_b, call_b, {.n_chunks = n_chunks_of<DotB>(cols)});
+  const GemvPlan plan_b = plan_call(params_b, call_b, shape_of<DotB>(cols));
   const GemvShared<DotA, 1> shared_a(plan_a.n_warps, cols, n_sums_of(plan_a, params_a.n_rows));
   const GemvShared<DotB, 1> shared_b(plan_b.n_warps, cols, n_sums_of(plan_b, params_b.n_rows));
   const std::size_t bytes = std::max(shared_a.bytes, shared_b.bytes);
-  if (bytes > kMaxSharedBytes) return 0;
+  if (bytes > max_shared_bytes()) return 0;
   launch_dependent(fused_gemv_mixed_kernel<DotA, DotB>, grid_of(plan_a.n_blocks + plan_b.n_blocks),
                    plan_a.n_warps * kWarpSize, bytes, a.stream, params_a, params_b);
   return plan_a.n_blocks + plan_b.n_blocks;

@@ -132,9 +132,7 @@ bool gate_up_should_quantize(const DeviceTensor& gate,
   if (gate.dtype != up.dtype || gate.rows % 32 != 0 || !multiplies_integers(gate.dtype) ||
       !multiplies_integers(down.dtype))
     return false;
-  const int n_chunks = (n_gemv_units(gate.dtype, gate.cols) + 31) / 32;
-  return should_quantize_rows(
-      {.rows = gate.rows + up.rows, .n_chunks = n_chunks, .is_gate_up = true}, n_multiprocessors());
+  return should_quantize_rows(gate_up_shape(gate.dtype, gate.rows, gate.cols), n_multiprocessors());
 }
 
 void norm_head(float* logits,

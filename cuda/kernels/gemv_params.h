@@ -59,8 +59,8 @@ int run_any_gemv(const GemvCall& call);
 // argmax.cu: *out = the best of partial (n).
 void finish_argmax(ArgmaxResult* out, const ArgmaxResult* partial, int n, cudaStream_t stream);
 
-// Units of 16 bytes in a row, 0 for types and sizes that only run_any_gemv takes.
-int n_gemv_units(DType dtype, int cols);
+// The rows of a gate and an up of this type, for should_quantize_rows.
+GemvShape gate_up_shape(DType dtype, int n_ff, int cols);
 // Types whose products are taken in integers.
 bool multiplies_integers(DType dtype);
 // Of the current device.

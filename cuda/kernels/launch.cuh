@@ -26,8 +26,15 @@ void launch(
   CUDA_CHECK(cudaGetLastError());
 }
 
+inline int device_attribute(cudaDeviceAttr attribute) {
+  int device = 0, value = 0;
+  CUDA_CHECK(cudaGetDevice(&device));
+  CUDA_CHECK(cudaDeviceGetAttribute(&value, attribute, device));
+  return value;
+}
+
 // The same for a kernel that may start before its predecessor in the stream has ended
-// (device/async.cuh), with `shared_bytes` of dynamic shared memory.
+// (device/async.cuh; before sm_90 it does not), with `shared_bytes` of dynamic shared memory.
 template <class... Params, class... Args>
 void launch_dependent(void (*kernel)(Params...),
                       dim3 grid,
@@ -49,7 +56,7 @@ void launch_dependent(void (*kernel)(Params...),
   config.dynamicSmemBytes = shared_bytes;
   config.stream = stream;
   config.attrs = &early;
-  config.numAttrs = 1;
+  config.numAttrs = device_attribute(cudaDevAttrComputeCapabilityMajor) >= 9 ? 1 : 0;
   CUDA_CHECK(cudaLaunchKernelEx(&config, kernel, static_cast<Params>(args)...));
   CUDA_CHECK(cudaGetLastError());
 }

@@ -258,6 +258,29 @@ TEST_CASE("fused: any plan computes the same", "[cuda][ops][fused][memcheck]") {
   check_head(type, 43, cols, &plan);
 }
 
+TEST_CASE("fused: plans cover every row of any shape once", "[cuda][ops][fused]") {
+  Random random(5);
+  for (int i = 0; i < 2000; ++i) {
+    cuda::GemvShape shape{.rows = 1 << random.integer(0, 19), .n_chunks = random.integer(1, 300)};
+    shape.rows += random.integer(0, shape.rows);
+    shape.is_gate_up = random.integer(0, 1) == 1;
+    shape.quantizes_rows = shape.is_gate_up && random.integer(0, 1) == 1;
+    shape.one_row_at_a_time = random.integer(0, 1) == 1;
+    if (shape.is_gate_up) shape.rows = (shape.rows + 63) / 64 * 64;
+    const int n_sms = random.integer(1, 200);
+    const cuda::GemvPlan plan = cuda::choose_plan(shape, n_sms);
+    CAPTURE(shape.rows, shape.n_chunks, shape.is_gate_up, shape.quantizes_rows, n_sms);
+    CHECK(plan.n_blocks <= std::min(plan.n_tiles(shape.rows), cuda::kMaxGemvBlocks));
+    CHECK(std::int64_t{plan.n_blocks} * plan.rows_per_block(shape.rows) >= shape.rows);
+    CHECK(plan.tile_rows % plan.rows_per_step() == 0);
+    CHECK(plan.warps_per_row <= std::min(shape.n_chunks, plan.n_warps));
+    CHECK(plan.n_warps * 32 <= cuda::kMaxGemvThreads);
+    CHECK((!shape.one_row_at_a_time || plan.n_streams == 1));
+    CHECK((!shape.is_gate_up || plan.tile_rows % 2 == 0));
+    CHECK((!shape.quantizes_rows || plan.tile_rows % 64 == 0));
+  }
+}
+
 TEST_CASE("fused: mixtures of types that share x", "[cuda][ops][fused][memcheck]") {
   using enum DType;
   check_norm_gemv({Q4_K, Q4_K, Q6_K}, {128, 33, 20}, 768);
