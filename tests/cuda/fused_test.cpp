@@ -324,6 +324,11 @@ TEST_CASE("fused: the longest rows", "[cuda][ops][fused][big]") {
   if (takes_integers(type)) check_integer_chain(type, DType::Q4_K, 18944, 256);
 }
 
+TEST_CASE("fused: down of a 7B model", "[cuda][ops][fused][big]") {
+  check_gemv_add(DType::Q4_K, 3584, 18944);
+  check_gemv_add(DType::F16, 3584, 18944);
+}
+
 TEST_CASE("fused: three runs give equal bits", "[cuda][ops][fused]") {
   const DType type = GENERATE(DType::F16, DType::Q8_0, DType::Q6_K);
   const int rows = 300, cols = 1024;
