@@ -115,9 +115,7 @@ class CudaBackend : public Backend {
   }
 
   int argmax() override {
-    cuda::argmax(best_.data(), best_partial_.data(), forward_.logits().data(), n_vocab_,
-                 stream_.get());
-    best_.download(host_best_.span(), stream_.get());
+    forward_.best().download(host_best_.span(), stream_.get());
     stream_.synchronize();
     const ArgmaxResult& best = *host_best_.data();
     if (best.n_not_finite > 0) check_finite_logits(logits(), position_);
@@ -162,7 +160,6 @@ class CudaBackend : public Backend {
   PinnedBuffer<int> staged_tokens_;  // (n_ctx)
   Event tokens_copied_ = Event::create();
   PinnedBuffer<float> host_logits_;  // (n_vocab)
-  DeviceBuffer<ArgmaxResult> best_{1}, best_partial_{kArgmaxBlocks};
   PinnedBuffer<ArgmaxResult> host_best_{1};
   bool have_logits_ = false;  // host_logits_ are those of the last append
   int position_ = 0;

@@ -1,12 +1,12 @@
-// A weight matrix on the device, in the encoding of the file.
+// A weight matrix on the device.
 #pragma once
 
 #include "base/dtype.h"
 
 namespace haikuda::cuda {
 
-// Row-major (rows, cols), rows without gaps; owns nothing. `data` is aligned to 256 bytes, a row
-// only as its bytes allow (18, 34, 210 … bytes a block).
+// (rows, cols), laid out as cuda/layout.h says: plain types row-major without gaps. Owns nothing;
+// `data` is aligned to 256 bytes.
 struct DeviceTensor {
   DType dtype = DType::F32;
   int rows = 0;

@@ -5,6 +5,9 @@
 #include <cstring>
 #include <limits>
 
+#include "cuda/layout.h"
+#include "cuda/ops.h"
+
 namespace haikuda::cuda {
 namespace {
 
@@ -18,7 +21,9 @@ std::size_t aligned(std::size_t bytes) {
 // Adds up what the tensors take.
 class Counter {
  public:
-  const std::byte* matrix(const TensorView& view) { return add(view.bytes()); }
+  const std::byte* matrix(const TensorView& view) {
+    return add(matrix_bytes(view.dtype, view.rows, view.cols));
+  }
   const float* vector(const TensorView& view) {
     add(static_cast<std::size_t>(view.size()) * sizeof(float));
     return nullptr;
@@ -34,13 +39,15 @@ class Counter {
 };
 
 // Copies the tensors to the device one after the other, through two pinned buffers: while one is on
-// its way, the other is filled from the mapped file.
+// its way, the other is filled from the mapped file. What is repacked makes a halt on the device.
 class Uploader {
  public:
   Uploader(const DeviceBuffer<std::byte>& storage, const Stream& stream)
       : storage_(storage), stream_(stream) {}
 
-  const std::byte* matrix(const TensorView& view) { return upload({view.data, view.bytes()}); }
+  const std::byte* matrix(const TensorView& view) {
+    return is_repacked(view.dtype) ? upload_repacked(view) : upload({view.data, view.bytes()});
+  }
   const float* vector(const TensorView& view) {
     const std::vector<float> values = to_float(view);
     return reinterpret_cast<const float*>(upload(std::as_bytes(std::span(values))));
@@ -50,16 +57,36 @@ class Uploader {
   const std::byte* upload(std::span<const std::byte> bytes) {
     const std::size_t start = used_;
     for (std::size_t done = 0; done < bytes.size(); done += kStagingBytes)
-      upload_part(bytes.subspan(done, std::min(kStagingBytes, bytes.size() - done)), start + done);
+      upload_part(bytes.subspan(done, std::min(kStagingBytes, bytes.size() - done)), storage_,
+                  start + done);
     used_ += aligned(bytes.size());
     return storage_.data() + start;
   }
-  void upload_part(std::span<const std::byte> part, std::size_t offset) {
+  // By way of blocks_, as many blocks at a time as it holds.
+  const std::byte* upload_repacked(const TensorView& view) {
+    if (blocks_.size() == 0) blocks_ = DeviceBuffer<std::byte>(kStagingBytes);
+    const std::byte* placed = storage_.data() + used_;
+    const DeviceTensor tensor{view.dtype, static_cast<int>(view.rows), static_cast<int>(view.cols),
+                              placed};
+    const auto block_bytes = static_cast<std::size_t>(dtype_info(view.dtype).block_bytes);
+    const std::size_t n_blocks = view.bytes() / block_bytes, at_once = kStagingBytes / block_bytes;
+    for (std::size_t first = 0; first < n_blocks; first += at_once) {
+      const std::size_t n = std::min(at_once, n_blocks - first);
+      upload_part({view.data + first * block_bytes, n * block_bytes}, blocks_, 0);
+      repack(tensor, blocks_.data(), static_cast<std::int64_t>(first), static_cast<std::int64_t>(n),
+             stream_.get());
+    }
+    used_ += aligned(matrix_bytes(view.dtype, view.rows, view.cols));
+    return placed;
+  }
+  void upload_part(std::span<const std::byte> part,
+                   const DeviceBuffer<std::byte>& to,
+                   std::size_t offset) {
     Staging& staging = staging_[next_];
     next_ = 1 - next_;
     staging.copied.synchronize();
     std::memcpy(staging.buffer.data(), part.data(), part.size());
-    storage_.upload({staging.buffer.data(), part.size()}, stream_.get(), offset);
+    to.upload({staging.buffer.data(), part.size()}, stream_.get(), offset);
     staging.copied.record(stream_.get());
   }
 
@@ -68,6 +95,7 @@ class Uploader {
     Event copied = Event::create();
   };
   const DeviceBuffer<std::byte>& storage_;
+  DeviceBuffer<std::byte> blocks_;  // of the file, on their way to their planes
   const Stream& stream_;
   std::array<Staging, 2> staging_;
   std::size_t next_ = 0, used_ = 0;

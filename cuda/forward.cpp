@@ -20,6 +20,10 @@ std::size_t splits_size(const ModelConfig& c, int chunk) {
   return size;
 }
 
+int n_act_blocks(const ModelConfig& c) {
+  return (c.n_ff + 31) / 32;
+}
+
 Gemm::Sizes gemm_sizes(const Model& model, const ForwardSizes& sizes) {
   Gemm::Sizes out{.n_rows = sizes.chunk};
   for (const LayerWeights& w : model.weights.layers)
@@ -41,12 +45,19 @@ Scratch::Scratch(const ModelConfig& c, int n)
       splits(splits_size(c, n)),
       gate(product(n, c.n_ff)),
       up(product(n, c.n_ff)),
-      logits(product(1, c.n_vocab)) {}
+      logits(product(1, c.n_vocab)),
+      act_quants(product(kActivationPlanes, c.n_ff)),
+      act_blocks(product(1, n_act_blocks(c))),
+      best(1),
+      best_partial(std::max(kMaxGemvBlocks, kArgmaxBlocks)) {}
 
 std::size_t Scratch::bytes_needed(const ModelConfig& c, int n) {
   const std::size_t of_tokens = product(n, 2 * c.n_embd) + product(n, 2 * c.q_size()) +
                                 product(n, 2 * c.kv_size()) + product(n, 2 * c.n_ff);
-  return (of_tokens + splits_size(c, n) + product(1, c.n_vocab)) * sizeof(float);
+  const std::size_t of_one_token =
+      product(kActivationPlanes, c.n_ff) + product(n_act_blocks(c), sizeof(ActivationBlock)) +
+      (1 + std::max(kMaxGemvBlocks, kArgmaxBlocks)) * sizeof(ArgmaxResult);
+  return (of_tokens + splits_size(c, n) + product(1, c.n_vocab)) * sizeof(float) + of_one_token;
 }
 
 Forward::Forward(const Model& model,
@@ -128,13 +139,15 @@ CachedKv Forward::cached_kv(int layer, int n_positions) const {
           download_as_float(cache_.v(layer), size, stream_)};
 }
 
-void Forward::run(int position, int n, bool want_logits) {
+void Forward::run(int position, int n, bool want_logits, DecodePath path) {
   if (tap_) tap_->begin(position, n);
   set_int(position_.data(), position, stream_);
-  if (n == 1)
-    decode(want_logits);
-  else
+  if (n > 1)
     prefill(n, want_logits);
+  else if (path == DecodePath::fused && !tap_)
+    decode_fused(want_logits);
+  else
+    decode_steps(want_logits);
 }
 
 void Forward::prefill(int n, bool want_logits) {
@@ -176,61 +189,17 @@ void Forward::prefill(int n, bool want_logits) {
     add(x, h, std::int64_t{n} * c.n_embd, stream_);
     show(Stage::ffn_residual, layer, x);
   }
-  if (!want_logits) return;
-  rms_norm(h, x + std::int64_t{n - 1} * c.n_embd, weights_.output_norm, 1, c.n_embd, c.rms_eps,
-           stream_);
-  show_last(Stage::output_norm, h);
-  gemv(scratch_.logits.data(), h, weights_.output, 1, stream_);
-  show_last(Stage::logits, scratch_.logits.data());
+  if (want_logits) head_steps(x + std::int64_t{n - 1} * c.n_embd);
 }
 
-// One token. No argument of a launch depends on the position.
-void Forward::decode(bool want_logits) {
-  const ModelConfig& c = config_;
-  float *x = scratch_.x.data(), *h = scratch_.h.data(), *attended = scratch_.attended.data();
-  float *q = scratch_.q.data(), *k = scratch_.k.data(), *v = scratch_.v.data();
-  float *gate = scratch_.gate.data(), *up = scratch_.up.data();
-  const int* position = position_.data();
-
-  embed(x, weights_.token_embd, tokens_.data(), position, 1, stream_);
-  show_inputs();
-  for (int layer = 0; layer < c.n_layers; ++layer) {
-    const DeviceLayerWeights& w = weights_.layers[static_cast<std::size_t>(layer)];
-    __half *k_cache = cache_.k(layer), *v_cache = cache_.v(layer);
-
-    rms_norm(h, x, w.attn_norm, 1, c.n_embd, c.rms_eps, stream_);
-    show(Stage::attn_norm, layer, h);
-    gemv(q, h, w.attn_q, 1, stream_);
-    gemv(k, h, w.attn_k, 1, stream_);
-    gemv(v, h, w.attn_v, 1, stream_);
-    finish_qkv(q, k_cache, v_cache, k, v, position, vectors_of(w), qkv_shape(1), stream_);
-    show_qkv(layer);
-    attention_decode(attended, scratch_.splits.data(), q, k_cache, v_cache, position,
-                     attention_shape(1), stream_);
-    show(Stage::attn_output, layer, attended);
-    gemv(h, attended, w.attn_output, 1, stream_);
-    show(Stage::attn_proj, layer, h);
-    add(x, h, c.n_embd, stream_);
-    show(Stage::attn_residual, layer, x);
-
-    rms_norm(h, x, w.ffn_norm, 1, c.n_embd, c.rms_eps, stream_);
-    show(Stage::ffn_norm, layer, h);
-    gemv(gate, h, w.ffn_gate, 1, stream_);
-    show(Stage::ffn_gate, layer, gate);
-    gemv(up, h, w.ffn_up, 1, stream_);
-    show(Stage::ffn_up, layer, up);
-    silu_mul(gate, up, c.n_ff, stream_);
-    show(Stage::ffn_act, layer, gate);
-    gemv(h, gate, w.ffn_down, 1, stream_);
-    show(Stage::ffn_down, layer, h);
-    add(x, h, c.n_embd, stream_);
-    show(Stage::ffn_residual, layer, x);
-  }
-  if (!want_logits) return;
-  rms_norm(h, x, weights_.output_norm, 1, c.n_embd, c.rms_eps, stream_);
+// x (n_embd) is of the last token.
+void Forward::head_steps(const float* x) {
+  float *h = scratch_.h.data(), *logits = scratch_.logits.data();
+  rms_norm(h, x, weights_.output_norm, 1, config_.n_embd, config_.rms_eps, stream_);
   show_last(Stage::output_norm, h);
-  gemv(scratch_.logits.data(), h, weights_.output, 1, stream_);
-  show_last(Stage::logits, scratch_.logits.data());
+  gemv(logits, h, weights_.output, 1, stream_);
+  show_last(Stage::logits, logits);
+  argmax(scratch_.best.data(), scratch_.best_partial.data(), logits, config_.n_vocab, stream_);
 }
 
 }  // namespace haikuda::cuda

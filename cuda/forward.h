@@ -34,7 +34,16 @@ struct Scratch {
   DeviceBuffer<float> splits;    // partial results of attention
   DeviceBuffer<float> gate, up;  // (n_ff)
   DeviceBuffer<float> logits;    // (n_vocab), of the last token only
+
+  // Of one token.
+  DeviceBuffer<std::int8_t> act_quants;      // (kActivationPlanes, n_ff)
+  DeviceBuffer<ActivationBlock> act_blocks;  // (n_ff / 32)
+  DeviceBuffer<ArgmaxResult> best, best_partial;
 };
+
+// How a token is decoded: by the fused products, or by one op after the other, each intermediate in
+// memory and all products in F32, as the second opinion.
+enum class DecodePath { fused, steps };
 
 class Forward {
  public:
@@ -49,18 +58,22 @@ class Forward {
   // The ids of the sequence, (n_ctx): whoever calls run() has put those of its tokens there.
   const DeviceBuffer<int>& tokens() const { return tokens_; }
   // Computes n <= chunk tokens at positions [position, position + n); logits of the last one when
-  // wanted.
-  void run(int position, int n, bool want_logits);
+  // wanted, and the greatest of them.
+  void run(int position, int n, bool want_logits, DecodePath path = DecodePath::fused);
   // Whom run() shows its stages, waiting for each; nullptr: nobody, and run() only enqueues.
   void set_probe(Probe* probe);
   // K and V of the positions before n_positions; waits for the stream.
   CachedKv cached_kv(int layer, int n_positions) const;
   const DeviceBuffer<float>& logits() const { return scratch_.logits; }
+  const DeviceBuffer<ArgmaxResult>& best() const { return scratch_.best; }
   bool found_cublas() const { return gemm_.found_cublas(); }
 
  private:
   void prefill(int n, bool want_logits);
-  void decode(bool want_logits);
+  void decode_fused(bool want_logits);
+  void decode_steps(bool want_logits);
+  void gate_up_down(const DeviceLayerWeights& w);
+  void head_steps(const float* x);
   // After the op that made it; return at once when there is no probe.
   void show(Stage stage, int layer, const float* rows) const {
     if (tap_) tap_->show(stage, layer, rows);

@@ -13,11 +13,24 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
+#include "cuda/device/planes.h"
 #include "cuda/device_tensor.h"
+#include "cuda/gemv_plan.h"
 #include "model/architecture.h"
 
 namespace haikuda::cuda {
+
+// ---- repack.cu: of a type that is_repacked().
+
+// Puts the blocks first … first + n - 1 of w, counted row by row and lying at `blocks` as in a
+// file, where they belong in w. `blocks` is aligned to 4 bytes and is no part of w.
+void repack(const DeviceTensor& w,
+            const std::byte* blocks,
+            std::int64_t first,
+            std::int64_t n,
+            cudaStream_t stream);
 
 // ---- embed.cu: rows of a matrix of any type, decoded. Exactly the values of quant/dequantize.h.
 
@@ -40,6 +53,88 @@ void dequantize_to_bf16(std::uint16_t* out, const DeviceTensor& w, cudaStream_t 
 
 // y (n, w.rows) = x (n, w.cols) · wᵀ, w of any type. Reads w once for each token: for small n.
 void gemv(float* y, const float* x, const DeviceTensor& w, int n, cudaStream_t stream);
+
+struct ArgmaxResult {
+  float value;
+  int index;         // the lowest of equals; NaN never wins; 0 when all are NaN
+  int n_not_finite;  // NaN and infinities among the values
+};
+
+// ---- fused_ops.cpp: the products of decoding one token, each with what lies before and behind it
+// in one launch. Launched programmatically dependent (device/async.cuh): in a chain of these only
+// the latency of their first bytes shows. Weights of the types that multiplies_integers() names are
+// multiplied by x as integers (device/planes.h); others in F32. `plan` is for tuning; null: the
+// plan that gemv_plan.h chooses.
+
+struct FusedProduct {
+  float* y;  // (w.rows)
+  const DeviceTensor& w;
+  const float* bias;  // (w.rows) or null
+};
+// y = w · (x · gamma / rms(x)) + bias for one to three matrices of x's size and of any types.
+// x, gamma (cols). One launch where the types are equal or one of the mixtures of
+// fused_gemv_mixed.cu.
+void norm_gemv(std::span<const FusedProduct> products,
+               const float* x,
+               const float* gamma,
+               float eps,
+               cudaStream_t stream,
+               const GemvPlan* plan = nullptr);
+
+// x (w.rows) += w · a, a (w.cols).
+void gemv_add(float* x,
+              const DeviceTensor& w,
+              const float* a,
+              cudaStream_t stream,
+              const GemvPlan* plan = nullptr);
+
+// n values as integers: quants (kActivationPlanes, n), blocks (n / 32).
+struct QuantizedActivations {
+  std::int8_t* quants;
+  ActivationBlock* blocks;
+};
+// The same of integer a; multiplies_integers(w.dtype).
+void gemv_add(float* x,
+              const DeviceTensor& w,
+              const QuantizedActivations& a,
+              cudaStream_t stream,
+              const GemvPlan* plan = nullptr);
+
+// act (gate.rows) = silu(gate · n) · (up · n), n = x · gamma / rms(x); gate and up of one type and
+// size.
+void norm_gate_up(float* act,
+                  const DeviceTensor& gate,
+                  const DeviceTensor& up,
+                  const float* x,
+                  const float* gamma,
+                  float eps,
+                  cudaStream_t stream,
+                  const GemvPlan* plan = nullptr);
+// The same as integers; gate.rows is a multiple of 32 and multiplies_integers(gate.dtype).
+void norm_gate_up(const QuantizedActivations& act,
+                  const DeviceTensor& gate,
+                  const DeviceTensor& up,
+                  const float* x,
+                  const float* gamma,
+                  float eps,
+                  cudaStream_t stream,
+                  const GemvPlan* plan = nullptr);
+// Whether the second is possible for these matrices, and worth it on the current device.
+bool gate_up_should_quantize(const DeviceTensor& gate,
+                             const DeviceTensor& up,
+                             const DeviceTensor& down);
+
+// logits (w.rows) = w · (x · gamma / rms(x)), *best as argmax's of them. partial (kMaxGemvBlocks)
+// is scratch.
+void norm_head(float* logits,
+               ArgmaxResult* best,
+               ArgmaxResult* partial,
+               const DeviceTensor& w,
+               const float* x,
+               const float* gamma,
+               float eps,
+               cudaStream_t stream,
+               const GemvPlan* plan = nullptr);
 
 // ---- norm.cu
 
@@ -156,11 +251,6 @@ void split_to_bf16(std::uint16_t* high,
 
 // ---- argmax.cu
 
-struct ArgmaxResult {
-  float value;
-  int index;         // the lowest of equals; NaN never wins; 0 when all are NaN
-  int n_not_finite;  // NaN and infinities among the values
-};
 constexpr int kArgmaxBlocks = 64;
 // partial (kArgmaxBlocks) is scratch.
 void argmax(

@@ -3,16 +3,32 @@
 // elements, kStride apart:
 //   out[r][i] is element first_column(unit) + r * kStride + i of the row; units cover a row exactly
 //   once.
-// Values are those of quant/dequantize.cpp bit for bit: the __f*_rn intrinsics are never fused to
-// an FMA.
+// A type that is repacked (cuda/layout.h) is decoded from its planes. Values are those of
+// quant/dequantize.cpp bit for bit: the __f*_rn intrinsics are never fused to an FMA.
 #pragma once
 
 #include <cstdint>
 
 #include "cuda/device/load.cuh"
+#include "cuda/device/planes.h"
 #include "quant/blocks.h"
 
 namespace haikuda::cuda {
+
+// The scale of a block of 32, or of any block whose scale is a plane of its own.
+__device__ inline float scale_in(const std::uint8_t* plane, int block) {
+  return half_bits_to_float(reinterpret_cast<const std::uint16_t*>(plane)[block]);
+}
+// The word of a plane of words.
+__device__ inline std::uint32_t word_in(const std::uint8_t* plane, int word) {
+  return reinterpret_cast<const std::uint32_t*>(plane)[word];
+}
+__device__ inline float low_half(std::uint32_t word) {
+  return half_bits_to_float(static_cast<std::uint16_t>(word & 0xffffu));
+}
+__device__ inline float high_half(std::uint32_t word) {
+  return half_bits_to_float(static_cast<std::uint16_t>(word >> 16));
+}
 
 // ---- plain types
 
@@ -27,25 +43,32 @@ struct ScalarUnits {
   static __device__ int first_column(int unit) { return unit; }
 };
 
+__device__ inline RowPlanes row_of(const MatrixPlanes& planes, std::int64_t row) {
+  RowPlanes out;
+#pragma unroll
+  for (int p = 0; p < kMaxPlanes; ++p) out.data[p] = planes.data[p] + row * planes.row_bytes[p];
+  return out;
+}
+
 struct DecodeF32 : VectorUnits {
-  static __device__ void decode(const std::uint8_t* row, int unit, float (&out)[2][4]) {
+  static __device__ void decode(const RowPlanes& row, int unit, float (&out)[2][4]) {
 #pragma unroll
     for (int r = 0; r < 2; ++r) {
-      const float4 v = reinterpret_cast<const float4*>(row)[2 * unit + r];
+      const float4 v = reinterpret_cast<const float4*>(row.data[0])[2 * unit + r];
       out[r][0] = v.x, out[r][1] = v.y, out[r][2] = v.z, out[r][3] = v.w;
     }
   }
 };
 struct DecodeF32Scalar : ScalarUnits {
-  static __device__ void decode(const std::uint8_t* row, int unit, float (&out)[1][1]) {
-    out[0][0] = reinterpret_cast<const float*>(row)[unit];
+  static __device__ void decode(const RowPlanes& row, int unit, float (&out)[1][1]) {
+    out[0][0] = reinterpret_cast<const float*>(row.data[0])[unit];
   }
 };
 
 template <float (*kToFloat)(std::uint16_t)>
 struct DecodeTwoBytes : VectorUnits {
-  static __device__ void decode(const std::uint8_t* row, int unit, float (&out)[2][4]) {
-    const uint4 v = reinterpret_cast<const uint4*>(row)[unit];
+  static __device__ void decode(const RowPlanes& row, int unit, float (&out)[2][4]) {
+    const uint4 v = reinterpret_cast<const uint4*>(row.data[0])[unit];
     const std::uint32_t words[4] = {v.x, v.y, v.z, v.w};
 #pragma unroll
     for (int i = 0; i < 8; ++i)
@@ -55,8 +78,8 @@ struct DecodeTwoBytes : VectorUnits {
 };
 template <float (*kToFloat)(std::uint16_t)>
 struct DecodeTwoBytesScalar : ScalarUnits {
-  static __device__ void decode(const std::uint8_t* row, int unit, float (&out)[1][1]) {
-    out[0][0] = kToFloat(reinterpret_cast<const std::uint16_t*>(row)[unit]);
+  static __device__ void decode(const RowPlanes& row, int unit, float (&out)[1][1]) {
+    out[0][0] = kToFloat(reinterpret_cast<const std::uint16_t*>(row.data[0])[unit]);
   }
 };
 
@@ -74,10 +97,9 @@ __device__ inline int nibble(std::uint32_t bytes, int r, int i) {
 }
 
 struct DecodeQ4_0 : NibbleUnits {
-  static __device__ void decode(const std::uint8_t* row, int unit, float (&out)[2][4]) {
-    const BlockQ4_0& block = reinterpret_cast<const BlockQ4_0*>(row)[unit / 4];
-    const float d = half_bits_to_float(block.d);
-    const std::uint32_t bytes = load_u32<2>(block.qs + unit % 4 * 4);
+  static __device__ void decode(const RowPlanes& row, int unit, float (&out)[2][4]) {
+    const float d = scale_in(row.data[1], unit / 4);
+    const std::uint32_t bytes = word_in(row.data[0], unit);
 #pragma unroll
     for (int r = 0; r < 2; ++r)
 #pragma unroll
@@ -87,11 +109,10 @@ struct DecodeQ4_0 : NibbleUnits {
 };
 
 struct DecodeQ4_1 : NibbleUnits {
-  static __device__ void decode(const std::uint8_t* row, int unit, float (&out)[2][4]) {
-    const BlockQ4_1& block = reinterpret_cast<const BlockQ4_1*>(row)[unit / 4];
-    const float d = half_bits_to_float(block.d);
-    const float m = half_bits_to_float(block.m);
-    const std::uint32_t bytes = load_u32<4>(block.qs + unit % 4 * 4);
+  static __device__ void decode(const RowPlanes& row, int unit, float (&out)[2][4]) {
+    const std::uint32_t dm = word_in(row.data[1], unit / 4);
+    const float d = low_half(dm), m = high_half(dm);
+    const std::uint32_t bytes = word_in(row.data[0], unit);
 #pragma unroll
     for (int r = 0; r < 2; ++r)
 #pragma unroll
@@ -100,41 +121,38 @@ struct DecodeQ4_1 : NibbleUnits {
   }
 };
 
-// The fifth bit of element i of run r, as 0 or 16. Bit j of qh belongs to element j of the block.
-__device__ inline int fifth_bit(std::uint32_t qh, int group, int r, int i) {
-  return static_cast<int>((qh >> (16 * r + 4 * group + i) & 1u) << 4);
+// The fifth bit of byte i of word w, as 0 or 16. Words 0-3 are the low nibbles of 16 bytes, 4-7 the
+// high ones; qh is spread as kernels/repack.cu does it.
+__device__ inline int fifth_bit(std::uint32_t qh, int w, int i) {
+  return static_cast<int>((qh >> (8 * i + w) & 1u) << 4);
 }
 
 struct DecodeQ5_0 : NibbleUnits {
-  static __device__ void decode(const std::uint8_t* row, int unit, float (&out)[2][4]) {
-    const BlockQ5_0& block = reinterpret_cast<const BlockQ5_0*>(row)[unit / 4];
-    const int group = unit % 4;
-    const float d = half_bits_to_float(block.d);
-    const std::uint32_t qh = load_u32<2>(block.qh);
-    const std::uint32_t bytes = load_u32<2>(block.qs + group * 4);
+  static __device__ void decode(const RowPlanes& row, int unit, float (&out)[2][4]) {
+    const float d = scale_in(row.data[1], unit / 4);
+    const std::uint32_t qh = word_in(row.data[2], unit / 4);
+    const std::uint32_t bytes = word_in(row.data[0], unit);
 #pragma unroll
     for (int r = 0; r < 2; ++r)
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
-        const int q = nibble(bytes, r, i) | fifth_bit(qh, group, r, i);
+        const int q = nibble(bytes, r, i) | fifth_bit(qh, 4 * r + unit % 4, i);
         out[r][i] = __fmul_rn(d, static_cast<float>(q - 16));
       }
   }
 };
 
 struct DecodeQ5_1 : NibbleUnits {
-  static __device__ void decode(const std::uint8_t* row, int unit, float (&out)[2][4]) {
-    const BlockQ5_1& block = reinterpret_cast<const BlockQ5_1*>(row)[unit / 4];
-    const int group = unit % 4;
-    const float d = half_bits_to_float(block.d);
-    const float m = half_bits_to_float(block.m);
-    const std::uint32_t qh = load_u32<4>(block.qh);
-    const std::uint32_t bytes = load_u32<4>(block.qs + group * 4);
+  static __device__ void decode(const RowPlanes& row, int unit, float (&out)[2][4]) {
+    const std::uint32_t dm = word_in(row.data[1], unit / 4);
+    const float d = low_half(dm), m = high_half(dm);
+    const std::uint32_t qh = word_in(row.data[2], unit / 4);
+    const std::uint32_t bytes = word_in(row.data[0], unit);
 #pragma unroll
     for (int r = 0; r < 2; ++r)
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
-        const int q = nibble(bytes, r, i) | fifth_bit(qh, group, r, i);
+        const int q = nibble(bytes, r, i) | fifth_bit(qh, 4 * r + unit % 4, i);
         out[r][i] = __fadd_rn(__fmul_rn(d, static_cast<float>(q)), m);
       }
   }
@@ -144,12 +162,11 @@ struct DecodeQ5_1 : NibbleUnits {
 struct DecodeQ8_0 {
   static constexpr int kRuns = 2, kRun = 4, kStride = 4;
   static __device__ int first_column(int unit) { return 8 * unit; }
-  static __device__ void decode(const std::uint8_t* row, int unit, float (&out)[2][4]) {
-    const BlockQ8_0& block = reinterpret_cast<const BlockQ8_0*>(row)[unit / 4];
-    const float d = half_bits_to_float(block.d);
+  static __device__ void decode(const RowPlanes& row, int unit, float (&out)[2][4]) {
+    const float d = scale_in(row.data[1], unit / 4);
 #pragma unroll
     for (int r = 0; r < 2; ++r) {
-      const std::uint32_t bytes = load_u32<2>(block.qs + unit % 4 * 8 + 4 * r);
+      const std::uint32_t bytes = word_in(row.data[0], 2 * unit + r);
 #pragma unroll
       for (int i = 0; i < 4; ++i)
         out[r][i] =
@@ -198,15 +215,14 @@ __device__ inline void decode_codes(std::uint32_t bytes, float scale, float (&ou
 }
 
 struct DecodeIQ4_NL : NibbleUnits {
-  static __device__ void decode(const std::uint8_t* row, int unit, float (&out)[2][4]) {
-    const BlockIQ4_NL& block = reinterpret_cast<const BlockIQ4_NL*>(row)[unit / 4];
-    decode_codes<Iq4Table>(load_u32<2>(block.qs + unit % 4 * 4), half_bits_to_float(block.d), out);
+  static __device__ void decode(const RowPlanes& row, int unit, float (&out)[2][4]) {
+    decode_codes<Iq4Table>(word_in(row.data[0], unit), scale_in(row.data[1], unit / 4), out);
   }
 };
 
 struct DecodeMXFP4 : NibbleUnits {
-  static __device__ void decode(const std::uint8_t* row, int unit, float (&out)[2][4]) {
-    const BlockMXFP4& block = reinterpret_cast<const BlockMXFP4*>(row)[unit / 4];
+  static __device__ void decode(const RowPlanes& row, int unit, float (&out)[2][4]) {
+    const BlockMXFP4& block = reinterpret_cast<const BlockMXFP4*>(row.data[0])[unit / 4];
     // 2^(e - 128); e 0 and 1 are subnormal.
     const std::uint32_t bits =
         block.e < 2 ? 0x00200000u << block.e : static_cast<std::uint32_t>(block.e - 1) << 23;
@@ -220,8 +236,8 @@ struct DecodeMXFP4 : NibbleUnits {
 struct DecodeIQ4_XS {
   static constexpr int kRuns = 2, kRun = 4, kStride = 16;
   static __device__ int first_column(int unit) { return unit / 4 * 32 + unit % 4 * 4; }
-  static __device__ void decode(const std::uint8_t* row, int unit, float (&out)[2][4]) {
-    const BlockIQ4_XS& block = reinterpret_cast<const BlockIQ4_XS*>(row)[unit / 32];
+  static __device__ void decode(const RowPlanes& row, int unit, float (&out)[2][4]) {
+    const BlockIQ4_XS& block = reinterpret_cast<const BlockIQ4_XS*>(row.data[0])[unit / 32];
     const int s = unit / 4 % 8;
     const int low = block.scales_l[s / 2] >> (4 * (s % 2)) & 15;
     const int high = block.scales_h >> (2 * s) & 3;
@@ -241,24 +257,26 @@ struct K4Units {
 struct ScaleMin {
   int scale, minimum;
 };
-// Those of sub-block s; get_scale_min_k4 of llama.cpp's ggml-quants.c.
-__device__ inline ScaleMin scale_min_k4(const std::uint8_t (&packed)[12], int s) {
-  if (s < 4) return {packed[s] & 63, packed[s + 4] & 63};
-  return {(packed[s + 4] & 15) | packed[s - 4] >> 6 << 4, packed[s + 4] >> 4 | packed[s] >> 6 << 4};
+// Those of sub-blocks 2c + r of repacked scales, bits 12r … of the 24 that belong to c.
+__device__ inline std::uint32_t k4_bits(const std::uint32_t* words, int c) {
+  return (words[1] >> 8 * c & 0xffu) | (words[2] >> 8 * c & 0xffu) << 8 |
+         (words[3] >> 8 * c & 0xffu) << 16;
+}
+__device__ inline ScaleMin k4_scale_min(std::uint32_t bits, int r) {
+  return {static_cast<int>(bits >> 12 * r & 63u), static_cast<int>(bits >> (12 * r + 6) & 63u)};
 }
 
 struct DecodeQ4_K : K4Units {
-  static __device__ void decode(const std::uint8_t* row, int unit, float (&out)[2][4]) {
-    const BlockQ4_K& block = reinterpret_cast<const BlockQ4_K*>(row)[unit / 32];
-    const int chunk = unit / 8 % 4;
-    const float d = half_bits_to_float(block.d);
-    const float dmin = half_bits_to_float(block.dmin);
-    const std::uint32_t bytes = load_u32<4>(block.qs + 32 * chunk + unit % 8 * 4);
+  static __device__ void decode(const RowPlanes& row, int unit, float (&out)[2][4]) {
+    const auto* scales = reinterpret_cast<const std::uint32_t*>(row.data[1]) + unit / 32 * 4;
+    const float d = low_half(scales[0]), dmin = high_half(scales[0]);
+    const std::uint32_t k4 = k4_bits(scales, unit / 8 % 4);
+    const std::uint32_t bytes = word_in(row.data[0], unit);
 #pragma unroll
     for (int r = 0; r < 2; ++r) {
-      const ScaleMin k4 = scale_min_k4(block.scales, 2 * chunk + r);
-      const float scale = __fmul_rn(d, static_cast<float>(k4.scale));
-      const float minimum = __fmul_rn(dmin, static_cast<float>(k4.minimum));
+      const ScaleMin sub_block = k4_scale_min(k4, r);
+      const float scale = __fmul_rn(d, static_cast<float>(sub_block.scale));
+      const float minimum = __fmul_rn(dmin, static_cast<float>(sub_block.minimum));
 #pragma unroll
       for (int i = 0; i < 4; ++i)
         out[r][i] = __fsub_rn(__fmul_rn(scale, static_cast<float>(nibble(bytes, r, i))), minimum);
@@ -267,22 +285,20 @@ struct DecodeQ4_K : K4Units {
 };
 
 struct DecodeQ5_K : K4Units {
-  static __device__ void decode(const std::uint8_t* row, int unit, float (&out)[2][4]) {
-    const BlockQ5_K& block = reinterpret_cast<const BlockQ5_K*>(row)[unit / 32];
-    const int chunk = unit / 8 % 4;
-    const float d = half_bits_to_float(block.d);
-    const float dmin = half_bits_to_float(block.dmin);
-    const std::uint32_t bytes = load_u32<4>(block.qs + 32 * chunk + unit % 8 * 4);
-    const std::uint32_t qh = load_u32<4>(block.qh + unit % 8 * 4);
+  static __device__ void decode(const RowPlanes& row, int unit, float (&out)[2][4]) {
+    const auto* scales = reinterpret_cast<const std::uint32_t*>(row.data[1]) + unit / 32 * 4;
+    const float d = low_half(scales[0]), dmin = high_half(scales[0]);
+    const std::uint32_t k4 = k4_bits(scales, unit / 8 % 4);
+    const std::uint32_t bytes = word_in(row.data[0], unit);
+    const std::uint32_t qh = word_in(row.data[2], unit / 4);
 #pragma unroll
     for (int r = 0; r < 2; ++r) {
-      const int s = 2 * chunk + r;
-      const ScaleMin k4 = scale_min_k4(block.scales, s);
-      const float scale = __fmul_rn(d, static_cast<float>(k4.scale));
-      const float minimum = __fmul_rn(dmin, static_cast<float>(k4.minimum));
+      const ScaleMin sub_block = k4_scale_min(k4, r);
+      const float scale = __fmul_rn(d, static_cast<float>(sub_block.scale));
+      const float minimum = __fmul_rn(dmin, static_cast<float>(sub_block.minimum));
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
-        const int q = nibble(bytes, r, i) | static_cast<int>((qh >> (8 * i + s) & 1u) << 4);
+        const int q = nibble(bytes, r, i) | fifth_bit(qh, 4 * r + unit % 4, i);
         out[r][i] = __fsub_rn(__fmul_rn(scale, static_cast<float>(q)), minimum);
       }
     }
@@ -303,8 +319,8 @@ struct K2Units {
 };
 
 struct DecodeQ2_K : K2Units {
-  static __device__ void decode(const std::uint8_t* row, int unit, float (&out)[4][4]) {
-    const BlockQ2_K& block = reinterpret_cast<const BlockQ2_K*>(row)[unit / 16];
+  static __device__ void decode(const RowPlanes& row, int unit, float (&out)[4][4]) {
+    const BlockQ2_K& block = reinterpret_cast<const BlockQ2_K*>(row.data[0])[unit / 16];
     const float d = half_bits_to_float(block.d);
     const float dmin = half_bits_to_float(block.dmin);
     const std::uint32_t bytes = load_u32<4>(block.qs + 32 * half_of(unit) + byte_of(unit));
@@ -322,8 +338,8 @@ struct DecodeQ2_K : K2Units {
 };
 
 struct DecodeQ3_K : K2Units {
-  static __device__ void decode(const std::uint8_t* row, int unit, float (&out)[4][4]) {
-    const BlockQ3_K& block = reinterpret_cast<const BlockQ3_K*>(row)[unit / 16];
+  static __device__ void decode(const RowPlanes& row, int unit, float (&out)[4][4]) {
+    const BlockQ3_K& block = reinterpret_cast<const BlockQ3_K*>(row.data[0])[unit / 16];
     const float d = half_bits_to_float(block.d);
     const std::uint32_t bytes = load_u32<2>(block.qs + 32 * half_of(unit) + byte_of(unit));
     const std::uint32_t hmask = load_u32<2>(block.hmask + byte_of(unit));
@@ -345,19 +361,22 @@ struct DecodeQ3_K : K2Units {
 };
 
 struct DecodeQ6_K : K2Units {
-  static __device__ void decode(const std::uint8_t* row, int unit, float (&out)[4][4]) {
-    const BlockQ6_K& block = reinterpret_cast<const BlockQ6_K*>(row)[unit / 16];
-    const float d = half_bits_to_float(block.d);
-    const std::uint8_t* ql = block.ql + 64 * half_of(unit) + byte_of(unit);
-    const std::uint32_t low[2] = {load_u32<2>(ql), load_u32<2>(ql + 32)};
-    const std::uint32_t high = load_u32<2>(block.qh + 32 * half_of(unit) + byte_of(unit));
+  static __device__ void decode(const RowPlanes& row, int unit, float (&out)[4][4]) {
+    // Byte l of a half, in the units of 16 bytes of repack.cu: r = l / 16 and 2 + l / 16.
+    const int l = byte_of(unit), block = unit / 16;
+    const float d = scale_in(row.data[3], block);
+    const int first = 8 * block + 4 * half_of(unit) + l / 16;
+    const auto* scales = reinterpret_cast<const std::int8_t*>(row.data[1]);
 #pragma unroll
     for (int k = 0; k < 4; ++k) {
-      const float scale = __fmul_rn(d, static_cast<float>(block.scales[sub_block(unit, k)]));
+      const int of_16 = first + 2 * (k % 2);
+      const std::uint32_t low = word_in(row.data[0], 4 * of_16 + l % 16 / 4);
+      const std::uint32_t high = word_in(row.data[2], 2 * of_16 + k / 2);
+      const float scale = __fmul_rn(d, static_cast<float>(scales[2 * of_16 + k / 2]));
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
         const int q =
-            nibble(low[k % 2], k / 2, i) | static_cast<int>((high >> (8 * i + 2 * k) & 3u) << 4);
+            nibble(low, k / 2, i) | static_cast<int>((high >> (8 * i + l % 16 / 2) & 3u) << 4);
         out[k][i] = __fmul_rn(scale, static_cast<float>(q - 32));
       }
     }

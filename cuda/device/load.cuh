@@ -71,6 +71,15 @@ __device__ inline void store_run(T* out, const float (&run)[4]) {
   *reinterpret_cast<uint2*>(out) = bits;
 }
 
+// run *= factors, aligned as x below.
+__device__ inline void multiply_run(float (&run)[1], const float* factors) {
+  run[0] *= factors[0];
+}
+__device__ inline void multiply_run(float (&run)[4], const float* factors) {
+  const float4 v = *reinterpret_cast<const float4*>(factors);
+  run[0] *= v.x, run[1] *= v.y, run[2] *= v.z, run[3] *= v.w;
+}
+
 // run · x. Runs of 4 read x at once: it is aligned to 16 bytes.
 __device__ inline float dot_run(const float (&run)[1], const float* x) {
   return run[0] * x[0];

@@ -1,6 +1,7 @@
 // Decoding of rows: the embedding lookup, and whole matrices for cuBLAS. Bound by memory: the
 // encoded bytes read once, the decoded ones written once.
 #include "cuda/kernels/launch.cuh"
+#include "cuda/layout.h"
 #include "cuda/ops.h"
 
 namespace haikuda::cuda {
@@ -11,14 +12,12 @@ constexpr int kThreads = 256;
 // One thread a unit. Row r of out is row tokens[*position + r] of the table, or row r where tokens
 // is null.
 template <class D, class Out>
-__global__ __launch_bounds__(kThreads) void decode_rows_kernel(
-    Out* __restrict__ out,
-    const std::uint8_t* __restrict__ table,
-    const int* __restrict__ tokens,
-    const int* __restrict__ position,
-    std::int64_t bytes_per_row,
-    std::int64_t n_rows,
-    int cols) {
+__global__ __launch_bounds__(kThreads) void decode_rows_kernel(Out* __restrict__ out,
+                                                               MatrixPlanes table,
+                                                               const int* __restrict__ tokens,
+                                                               const int* __restrict__ position,
+                                                               std::int64_t n_rows,
+                                                               int cols) {
   const int n_units = cols / kUnitElems<D>;
   const std::int64_t total = n_rows * n_units;
   const std::int64_t step = static_cast<std::int64_t>(gridDim.x) * kThreads;
@@ -28,7 +27,7 @@ __global__ __launch_bounds__(kThreads) void decode_rows_kernel(
     const int unit = static_cast<int>(i - row * n_units);
     const std::int64_t source = tokens == nullptr ? row : tokens[*position + row];
     float values[D::kRuns][D::kRun];
-    D::decode(table + source * bytes_per_row, unit, values);
+    D::decode(row_of(table, source), unit, values);
     Out* first = out + row * cols + D::first_column(unit);
 #pragma unroll
     for (int r = 0; r < D::kRuns; ++r) store_run(first + r * D::kStride, values[r]);
@@ -45,8 +44,7 @@ void decode_rows(Out* out,
   HAIKUDA_CHECK(table.cols % kUnitElems<D> == 0);
   const std::int64_t n_units = n_rows * (table.cols / kUnitElems<D>);
   launch(decode_rows_kernel<D, Out>, grid_for(n_units, kThreads), kThreads, stream, out,
-         static_cast<const std::uint8_t*>(table.data), tokens, position,
-         row_bytes(table.dtype, table.cols), n_rows, table.cols);
+         planes_of(table), tokens, position, n_rows, table.cols);
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 // token.
 #include "cuda/device/reduce.cuh"
 #include "cuda/kernels/launch.cuh"
+#include "cuda/layout.h"
 #include "cuda/ops.h"
 
 namespace haikuda::cuda {
@@ -13,19 +14,15 @@ constexpr int kRowsPerBlock = kThreads / kWarpSize;
 // One warp a row of w and a token (blockIdx.y); its lanes take units in turn. x comes from the L1
 // cache.
 template <class D>
-__global__ __launch_bounds__(kThreads) void gemv_kernel(float* __restrict__ y,
-                                                        const float* __restrict__ x,
-                                                        const std::uint8_t* __restrict__ w,
-                                                        std::int64_t bytes_per_row,
-                                                        int rows,
-                                                        int cols) {
+__global__ __launch_bounds__(kThreads) void gemv_kernel(
+    float* __restrict__ y, const float* __restrict__ x, MatrixPlanes w, int rows, int cols) {
   const int lane = threadIdx.x % kWarpSize;
   const int warp = threadIdx.x / kWarpSize;
   const std::int64_t row = static_cast<std::int64_t>(blockIdx.x) * kRowsPerBlock + warp;
   const std::int64_t token = blockIdx.y;
   if (row >= rows) return;  // the whole warp; the kernel has no barrier
 
-  const std::uint8_t* row_data = w + row * bytes_per_row;
+  const RowPlanes row_data = row_of(w, row);
   const float* row_x = x + token * cols;
   const int n_units = cols / kUnitElems<D>;
   float sum = 0;
@@ -50,7 +47,7 @@ void gemv(float* y, const float* x, const DeviceTensor& w, int n, cudaStream_t s
     using D = typename decltype(use)::Decoder;
     HAIKUDA_CHECK(w.cols % kUnitElems<D> == 0);
     launch(gemv_kernel<D>, grid_of(ceil_div(w.rows, kRowsPerBlock), n), kThreads, stream, y, x,
-           static_cast<const std::uint8_t*>(w.data), row_bytes(w.dtype, w.cols), w.rows, w.cols);
+           planes_of(w), w.rows, w.cols);
   });
 }
 

@@ -26,6 +26,41 @@ void launch(
   CUDA_CHECK(cudaGetLastError());
 }
 
+inline int device_attribute(cudaDeviceAttr attribute) {
+  int device = 0, value = 0;
+  CUDA_CHECK(cudaGetDevice(&device));
+  CUDA_CHECK(cudaDeviceGetAttribute(&value, attribute, device));
+  return value;
+}
+
+// The same for a kernel that may start before its predecessor in the stream has ended
+// (device/async.cuh; before sm_90 it does not), with `shared_bytes` of dynamic shared memory.
+template <class... Params, class... Args>
+void launch_dependent(void (*kernel)(Params...),
+                      dim3 grid,
+                      int n_threads,
+                      std::size_t shared_bytes,
+                      cudaStream_t stream,
+                      const Args&... args) {
+  constexpr std::size_t kWithoutAsking = 48 << 10;
+  if (shared_bytes > kWithoutAsking)
+    CUDA_CHECK(cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel),
+                                    cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                    static_cast<int>(shared_bytes)));
+  cudaLaunchAttribute early{};
+  early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  early.val.programmaticStreamSerializationAllowed = 1;
+  cudaLaunchConfig_t config{};
+  config.gridDim = grid;
+  config.blockDim = dim3(static_cast<unsigned>(n_threads));
+  config.dynamicSmemBytes = shared_bytes;
+  config.stream = stream;
+  config.attrs = &early;
+  config.numAttrs = device_attribute(cudaDevAttrComputeCapabilityMajor) >= 9 ? 1 : 0;
+  CUDA_CHECK(cudaLaunchKernelEx(&config, kernel, static_cast<Params>(args)...));
+  CUDA_CHECK(cudaGetLastError());
+}
+
 // Sizes of a grid; blocks of y and z are at most 65535.
 inline dim3 grid_of(std::int64_t x, std::int64_t y = 1, std::int64_t z = 1) {
   HAIKUDA_CHECK(x >= 1 && x <= std::numeric_limits<std::int32_t>::max());
@@ -51,7 +86,7 @@ struct Use {
 // Calls f(Use<Decoder>{}) for the type of w. Plain types whose rows are no multiple of 16 bytes are
 // decoded element by element.
 template <class F>
-void dispatch_plain(const DeviceTensor& w, F&& f) {
+auto dispatch_plain(const DeviceTensor& w, F&& f) {
   const bool vector = w.cols % 8 == 0;
   switch (w.dtype) {
     case DType::F32:
@@ -66,7 +101,7 @@ void dispatch_plain(const DeviceTensor& w, F&& f) {
   }
 }
 template <class F>
-void dispatch_quantized(const DeviceTensor& w, F&& f) {
+auto dispatch_quantized(const DeviceTensor& w, F&& f) {
   switch (w.dtype) {
     case DType::Q4_0:
       return f(Use<DecodeQ4_0>{});
@@ -100,9 +135,9 @@ void dispatch_quantized(const DeviceTensor& w, F&& f) {
   }
 }
 template <class F>
-void dispatch_any(const DeviceTensor& w, F&& f) {
+auto dispatch_any(const DeviceTensor& w, F&& f) {
   if (dtype_info(w.dtype).block_elems == 1) return dispatch_plain(w, f);
-  dispatch_quantized(w, f);
+  return dispatch_quantized(w, f);
 }
 
 // Elements of a unit of decoder D.

@@ -2,6 +2,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "cuda/forward.h"
 #include "model_pair.h"
 #include "support/catch.h"
 #include "support/expect_error.h"
@@ -66,6 +67,40 @@ TEST_CASE("model: a prompt and a few tokens", "[cuda][model][memcheck]") {
   check_agreement({.architecture = "qwen2", .dtype = DType::F16, .n_layers = 1}, 40, 3);
   check_agreement({.architecture = "llama", .dtype = DType::Q4_K, .n_layers = 1}, 40, 3);
   check_agreement({.architecture = "qwen3", .dtype = DType::BF16, .n_layers = 1}, 40, 3);
+}
+
+// Each token twice, at the same position: both ways leave the same keys and values behind.
+TEST_CASE("model: fused decoding computes what its steps compute", "[cuda][model]") {
+  const std::string architecture = GENERATE(as<std::string>{}, "qwen2", "llama", "qwen3");
+  const DType type = GENERATE(DType::F16, DType::F32, DType::Q8_0, DType::Q5_0, DType::Q4_K,
+                              DType::Q6_K, DType::IQ4_XS);
+  CAPTURE(architecture, dtype_name(type));
+  const TinyModel tiny({.architecture = architecture, .dtype = type});
+  const cuda::Stream stream = cuda::Stream::create();
+  const cuda::DeviceWeights weights(tiny.model.weights, stream);
+  cuda::Forward forward(tiny.model, weights, {.n_ctx = 16, .chunk = 16, .has_bfloat16 = true},
+                        stream);
+  const std::vector<int> tokens = random_tokens(5, tiny.model.config.n_vocab, 6);
+  forward.tokens().upload(tokens, stream.get());
+  struct Result {
+    std::vector<float> logits;
+    cuda::ArgmaxResult best;
+  };
+  const auto run = [&](int position, cuda::DecodePath path) {
+    Result out{std::vector<float>(static_cast<std::size_t>(tiny.model.config.n_vocab)), {}};
+    forward.run(position, 1, true, path);
+    forward.logits().download(out.logits, stream.get());
+    forward.best().download({&out.best, 1}, stream.get());
+    stream.synchronize();
+    return out;
+  };
+  for (int position = 0; position < 5; ++position) {
+    const Result want = run(position, cuda::DecodePath::steps);
+    const Result got = run(position, cuda::DecodePath::fused);
+    CHECK_THAT(got.logits, NmseBelow(want.logits, 1e-5));
+    CHECK(got.best.index == cpu::argmax(got.logits));
+    CHECK(want.best.index == cpu::argmax(want.logits));
+  }
 }
 
 TEST_CASE("model: prefill and decode compute the same", "[cuda][model]") {

@@ -1,0 +1,65 @@
+// Copies into shared memory that run behind the computation, and the order of dependent launches.
+// The only inline assembly of the project.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <cstdint>
+
+namespace haikuda::cuda {
+
+// The block's dynamic shared memory, aligned to 128 bytes.
+__device__ inline std::uint8_t* dynamic_shared() {
+  extern __shared__ __align__(128) std::uint8_t bytes[];
+  return bytes;
+}
+
+// 16 bytes from global to shared memory, both aligned to 16, past the L1 cache. They are there for
+// the thread that asked once it has waited for the group, for others after a barrier behind that.
+__device__ inline void copy_async_16(void* shared, const void* global) {
+#if __CUDA_ARCH__ >= 800
+  const auto address = static_cast<std::uint32_t>(__cvta_generic_to_shared(shared));
+  asm volatile("cp.async.cg.shared.global.L2::128B [%0], [%1], 16;" ::"r"(address), "l"(global)
+               : "memory");
+#else
+  *static_cast<uint4*>(shared) = *static_cast<const uint4*>(global);
+#endif
+}
+// Ends a group: the copies since the last call.
+__device__ inline void commit_copies() {
+#if __CUDA_ARCH__ >= 800
+  asm volatile("cp.async.commit_group;" ::: "memory");
+#endif
+}
+// Until all but the latest kPending groups of this thread are there.
+template <int kPending>
+__device__ inline void wait_for_copies() {
+#if __CUDA_ARCH__ >= 800
+  asm volatile("cp.async.wait_group %0;" ::"n"(kPending) : "memory");
+#endif
+}
+
+// Programmatic dependent launch: a kernel launched so may start before its predecessor has ended.
+// It then reads nothing and writes nothing that any earlier kernel touches before it has waited,
+// and each kernel waits, or its successor would not wait for its predecessors.
+__device__ inline void let_dependents_start() {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.launch_dependents;");
+#endif
+}
+__device__ inline void wait_for_predecessors() {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+}
+
+// Activations come from other blocks of earlier kernels: from the L2 cache, never from a cache that
+// assumes them constant.
+__device__ inline float4 load_activations(const float* x) {
+  return __ldcg(reinterpret_cast<const float4*>(x));
+}
+__device__ inline float load_activation(const float* x) {
+  return __ldcg(x);
+}
+
+}  // namespace haikuda::cuda

@@ -1,0 +1,145 @@
+// The input of a matrix-vector product in shared memory, once a block. It lies in vectors of 16
+// bytes, permuted such that the lanes of a warp, which take neighbouring units of a row of weights,
+// read neighbouring vectors: no bank is asked twice. F32 for plain weights, integers for quantized.
+#pragma once
+
+#include <cstdint>
+
+#include "cuda/device/async.cuh"
+#include "cuda/device/int8.cuh"
+#include "cuda/device/planes.h"
+
+namespace haikuda::cuda {
+
+// Where the vectors of x lie: 4 floats, or 16 integers of one plane. A unit of weights takes one
+// vector, or two, which lie 32 vectors apart. kPer16: the products need the scale and the sum of
+// each vector of 16; otherwise those of each block of 32.
+enum class XOrder {
+  natural,  // one vector a unit, in order
+  pairs,    // unit u takes vectors 2u and 2u + 1
+  k4,       // of a block of 256: unit 2c + h takes vectors 4c + h and 4c + h + 2
+  k6,       // of a block of 256: unit 4n + r takes vectors 8n + r and 8n + r + 4
+};
+
+// The place of half 0 of unit `lane` of a chunk of 32; half 1 is 32 further.
+__device__ constexpr int paired_slot(int chunk, int lane) {
+  return chunk * 64 + lane;
+}
+// The place of half 0 or 1 of a unit.
+__device__ constexpr int paired_slot_of(int unit, int half) {
+  return paired_slot(unit / 32, unit % 32) + half * 32;
+}
+// The place of vector v.
+template <XOrder kOrder>
+__device__ constexpr int x_slot(int v) {
+  if constexpr (kOrder == XOrder::natural) return v;
+  if constexpr (kOrder == XOrder::pairs) return paired_slot_of(v / 2, v % 2);
+  if constexpr (kOrder == XOrder::k4)
+    return paired_slot_of(v / 16 * 8 + v % 16 / 4 * 2 + v % 2, v % 4 / 2);
+  if constexpr (kOrder == XOrder::k6) return paired_slot_of(v / 8 * 4 + v % 4, v % 8 / 4);
+}
+// Places for n vectors: pairs come in groups of 32 units.
+__host__ __device__ constexpr int n_x_slots(XOrder order, int n_vectors) {
+  return order == XOrder::natural ? n_vectors : (n_vectors + 63) / 64 * 64;
+}
+
+// {scale, scale · sum of q} of a vector of 16 or of a block of 32.
+using XScale = float2;
+
+struct StagedX {
+  uint4* vectors;  // (planes, n_slots)
+  XScale* scales;  // integers only: by slot, or by block of 32
+  int n_slots;     // n_x_slots
+
+  __device__ IntVector integers(int slot) const {
+    IntVector out;
+#pragma unroll
+    for (int p = 0; p < kActivationPlanes; ++p) out.plane[p] = vectors[p * n_slots + slot];
+    return out;
+  }
+};
+
+// What a block multiplies: x (cols), times gamma (cols) where that is not null.
+struct XSource {
+  const float* x;
+  const float* gamma;
+  int cols;
+};
+
+__device__ inline float4 times(const float4& a, const float4& b) {
+  return make_float4(a.x * b.x, a.y * b.y, a.z * b.z, a.w * b.w);
+}
+__device__ inline float sum_of_squares(const float4& v) {
+  return v.x * v.x + v.y * v.y + v.z * v.z + v.w * v.w;
+}
+
+// All threads of the block put x in its place and get their share of the sum of its squares. cols
+// is a multiple of 4. The block needs a barrier before x is used.
+template <XOrder kOrder>
+__device__ float stage_f32(const StagedX& out, const XSource& in) {
+  float squares = 0;
+  for (int v = threadIdx.x; v < in.cols / 4; v += blockDim.x) {
+    float4 x = load_activations(in.x + 4 * v);
+    squares += sum_of_squares(x);
+    if (in.gamma != nullptr) x = times(x, reinterpret_cast<const float4*>(in.gamma)[v]);
+    reinterpret_cast<float4*>(out.vectors)[x_slot<kOrder>(v)] = x;
+  }
+  return squares;
+}
+
+// The same as integers, cols a multiple of 32: eight lanes take a block.
+template <XOrder kOrder, bool kScalesPer16>
+__device__ float stage_integers(const StagedX& out, const XSource& in) {
+  float squares = 0;
+  const int n = in.cols / 4;
+  // All lanes of a warp stay for the shuffles.
+  for (int first = threadIdx.x / kWarpSize * kWarpSize; first < n; first += blockDim.x) {
+    const int i = first + threadIdx.x % kWarpSize;
+    float4 x = make_float4(0, 0, 0, 0);
+    if (i < n) {
+      x = load_activations(in.x + 4 * i);
+      squares += sum_of_squares(x);
+      if (in.gamma != nullptr) x = times(x, reinterpret_cast<const float4*>(in.gamma)[i]);
+    }
+    const std::uint32_t greatest = group_max<8>(max(max(magnitude_bits(x.x), magnitude_bits(x.y)),
+                                                    max(magnitude_bits(x.z), magnitude_bits(x.w))));
+    const IntegerScale d = integer_scale(greatest);
+    const int q[4] = {to_integer(x.x, d.inverse), to_integer(x.y, d.inverse),
+                      to_integer(x.z, d.inverse), to_integer(x.w, d.inverse)};
+    const int sum = group_sum < kScalesPer16 ? 4 : 8 > (q[0] + q[1] + q[2] + q[3]);
+    if (i >= n) continue;
+    const int slot = x_slot<kOrder>(i / 4);
+#pragma unroll
+    for (int p = 0; p < kActivationPlanes; ++p)
+      reinterpret_cast<std::uint32_t*>(out.vectors + p * out.n_slots)[4 * slot + i % 4] =
+          plane_byte(q[0], p) | plane_byte(q[1], p) << 8 | plane_byte(q[2], p) << 16 |
+          plane_byte(q[3], p) << 24;
+    const XScale scale = make_float2(d.scale, d.scale * static_cast<float>(sum));
+    if (kScalesPer16 && i % 4 == 0) out.scales[slot] = scale;
+    if (!kScalesPer16 && i % 8 == 0) out.scales[i / 8] = scale;
+  }
+  return squares;
+}
+
+// The same of activations that are integers already.
+template <XOrder kOrder, bool kScalesPer16>
+__device__ void stage_quantized(const StagedX& out,
+                                const std::int8_t* quants,
+                                const ActivationBlock* blocks,
+                                int cols) {
+  for (int v = threadIdx.x; v < cols / 16; v += blockDim.x) {
+    const int slot = x_slot<kOrder>(v);
+#pragma unroll
+    for (int p = 0; p < kActivationPlanes; ++p)
+      out.vectors[p * out.n_slots + slot] =
+          __ldcg(reinterpret_cast<const uint4*>(quants + static_cast<std::int64_t>(p) * cols) + v);
+    const auto* block = reinterpret_cast<const float*>(blocks + v / 2);
+    const float d = load_activation(block);
+    if (kScalesPer16)
+      out.scales[slot] = make_float2(d, load_activation(block + 1 + v % 2));
+    else if (v % 2 == 0)
+      out.scales[v / 2] = make_float2(d, load_activation(block + 1) + load_activation(block + 2));
+  }
+}
+
+}  // namespace haikuda::cuda

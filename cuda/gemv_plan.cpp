@@ -1,0 +1,99 @@
+#include "cuda/gemv_plan.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+
+namespace haikuda::cuda {
+namespace {
+
+// ---- to be tuned
+
+struct Residency {
+  int n_warps, blocks_per_sm;
+};
+// Resident warps: enough to hide the latency of their own arithmetic, few enough that the next
+// kernel's blocks find room beside them. The last only for matrices so small that each block has
+// one tile.
+constexpr Residency kResidencies[] = {{8, 2}, {16, 1}, {8, 4}};
+constexpr int kMostWarps = 16;  // of a multiprocessor, with several tiles a block
+// Bytes that a multiprocessor gets from memory in a cycle: 4.5 TB/s over 132 at 1.75 GHz.
+constexpr double kMemoryBytes = 19.5;
+// Bytes that it moves into and out of shared memory in a cycle.
+constexpr double kSharedBytes = 128;
+// Cycles of a warp, from one chunk to the next and for the sum over the warp at the end of a row;
+// and what a second row, whose instructions fill the gaps of the first, adds to them.
+constexpr double kChunkLatency = 160, kRowLatency = 150, kSecondRow = 1.2;
+// What quantizing its output may cost gate_up before `down` does it instead, in every block.
+constexpr double kQuantizeSlack = 1.15;
+constexpr int ceil_div(int a, int b) {
+  return (a + b - 1) / b;
+}
+
+GemvPlan make_plan(const GemvShape& shape,
+                   const Residency& residency,
+                   int warps_per_row,
+                   int n_streams,
+                   int n_sms) {
+  GemvPlan plan{.n_warps = residency.n_warps,
+                .warps_per_row = warps_per_row,
+                .n_streams = n_streams,
+                .tile_rows = 0,
+                .n_blocks = 0};
+  plan.tile_rows = std::max(plan.rows_per_step(), shape.is_gate_up ? 2 : 1);
+  if (shape.quantizes_rows) plan.tile_rows = 64;
+  plan.n_blocks =
+      std::min({plan.n_tiles(shape.rows), n_sms * residency.blocks_per_sm, kMaxGemvBlocks});
+  return plan;
+}
+
+}  // namespace
+
+double plan_cost(const GemvShape& shape, const GemvPlan& plan, int n_sms) {
+  const int n_tiles = plan.n_tiles(shape.rows);
+  // Tiles of the busiest multiprocessor: of blocks 0, n_sms, 2 n_sms …, of which those below
+  // n_tiles % n_blocks have one more than the others.
+  const int blocks_per_sm = ceil_div(plan.n_blocks, n_sms), least = n_tiles / plan.n_blocks;
+  const double of_sm = least * blocks_per_sm + ceil_div(n_tiles % plan.n_blocks, n_sms);
+  const double n_chunks = of_sm * plan.tile_rows * shape.n_chunks;
+  const double memory = n_chunks * shape.chunk_bytes / kMemoryBytes;
+  // Weights go in and out, x only out, once for all rows at a time.
+  const double shared =
+      n_chunks * (2 * shape.chunk_bytes + shape.chunk_x_bytes / plan.n_streams) / kSharedBytes;
+  // What a warp of the busiest block does one after the other.
+  const double steps = static_cast<double>(plan.rows_per_block(shape.rows)) / plan.rows_per_step();
+  const double chunks = ceil_div(shape.n_chunks, plan.warps_per_row);
+  const double latency =
+      steps * (chunks * kChunkLatency + kRowLatency) * (plan.n_streams == 2 ? kSecondRow : 1.0);
+  // They overlap, but not wholly.
+  return 0.5 * (std::max({memory, shared, latency}) + memory + shared + latency);
+}
+
+GemvPlan choose_plan(const GemvShape& shape, int n_sms) {
+  HAIKUDA_CHECK(shape.rows >= 1 && shape.n_chunks >= 1 && n_sms >= 1);
+  GemvPlan best;
+  double best_cost = -1;
+  for (const Residency& residency : kResidencies) {
+    const int resident_warps = n_sms * residency.n_warps * residency.blocks_per_sm;
+    for (int warps_per_row = 1; warps_per_row <= 8; warps_per_row *= 2)
+      for (int n_streams = 1; n_streams <= (shape.one_row_at_a_time ? 1 : 2); ++n_streams) {
+        if (warps_per_row > shape.n_chunks) continue;
+        const GemvPlan plan = make_plan(shape, residency, warps_per_row, n_streams, n_sms);
+        if (resident_warps > kMostWarps * n_sms && plan.n_tiles(shape.rows) > plan.n_blocks)
+          continue;
+        const double cost = plan_cost(shape, plan, n_sms);
+        if (best_cost >= 0 && cost >= 0.98 * best_cost) continue;  // the simpler comes first
+        best = plan, best_cost = cost;
+      }
+  }
+  return best;
+}
+
+bool should_quantize_rows(GemvShape shape, int n_sms) {
+  shape.quantizes_rows = false;
+  const double without = plan_cost(shape, choose_plan(shape, n_sms), n_sms);
+  shape.quantizes_rows = true;
+  return plan_cost(shape, choose_plan(shape, n_sms), n_sms) <= kQuantizeSlack * without;
+}
+
+}  // namespace haikuda::cuda
