@@ -61,7 +61,8 @@ struct GenerateHooks {
   std::function<void(const TokenEvent&)> on_token = {};  // after the on_text of the same token
 };
 
-// Several texts for one prompt, which is computed once.
+// Several texts for one prompt, which is computed once. Where the backend samples by itself and
+// nobody asks for logits, it computes ahead; the text is the same.
 class Generator {
  public:
   // All outlive this; the backend is empty. `prompt` is not empty and not longer than the backend's
@@ -75,15 +76,14 @@ class Generator {
 
  private:
   std::span<const float> logits();
-  int next_token(Sampler& sampler, const GenerateOptions& options, std::span<const int> history);
+  int next_token(Sampler& sampler, bool is_argmax, std::span<const int> history);
   bool accept_token(int token, const GenerateOptions& options, GenerateResult& result) const;
 
   Backend& backend_;
   const Tokenizer& tokenizer_;
   std::span<const int> prompt_;
   double prefill_s_ = 0;
-  std::vector<float> first_logits_;  // (n_vocab) after the prompt
-  std::vector<float> masked_;        // (n_vocab) logits without end-of-generation tokens
+  std::vector<float> first_logits_;  // (n_vocab) after the prompt, once they were needed here
 };
 
 // Generates once after `prompt`, which is not empty and is not longer than the backend's context.
