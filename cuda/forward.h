@@ -24,13 +24,14 @@ struct ForwardSizes {
 struct Scratch {
   Scratch(const ModelConfig& config, int chunk);
   static std::size_t bytes_needed(const ModelConfig& config, int chunk);
-  DeviceBuffer<float> x;         // (n_embd) residual stream
-  DeviceBuffer<float> h;         // (n_embd) normalized input of a block, then its output
-  DeviceBuffer<float> q, k, v;   // (q_size), (kv_size) twice
-  DeviceBuffer<float> attended;  // (q_size)
-  DeviceBuffer<float> splits;    // partial results of attention
-  DeviceBuffer<float> gate, up;  // (n_ff)
-  DeviceBuffer<float> logits;    // (n_vocab), of the last token only
+  DeviceBuffer<float> x;            // (n_embd) residual stream
+  DeviceBuffer<float> h;            // (n_embd) normalized input of a block, then its output
+  DeviceBuffer<float> q, k, v;      // (q_size), (kv_size) twice
+  DeviceBuffer<float> attended;     // (q_size)
+  DeviceBuffer<float> splits;       // partial results of attention
+  DeviceBuffer<unsigned> arrivals;  // of attend_token's blocks
+  DeviceBuffer<float> gate, up;     // (n_ff)
+  DeviceBuffer<float> logits;       // (n_vocab), of the last token only
 };
 
 class Forward {

@@ -11,6 +11,7 @@
 #include <cuda_fp16.h>
 #include <cuda_runtime_api.h>
 
+#include <cstddef>
 #include <cstdint>
 
 #include "cuda/device_tensor.h"
@@ -132,6 +133,35 @@ void attention_prefill(float* out,
                        const int* position,
                        const AttentionShape& shape,
                        cudaStream_t stream);
+
+// ---- attend_token.cu: finish_qkv and attention_decode of one token in one kernel.
+
+// Device memory that attend_token needs beside its arguments.
+struct TokenScratchSize {
+  std::size_t n_partial;   // floats
+  std::size_t n_arrivals;  // counters, 0 before the first use and after each
+};
+TokenScratchSize attend_token_scratch(const QkvShape& shape);
+
+// out (n_heads, head_dim) = attention of the token at *position to all keys up to its own; shape.n
+// is 1. q (n_heads, head_dim), k and v (n_kv_heads, head_dim) are the projections as they come,
+// with biases already added where the vectors have none; q may be overwritten. Writes row *position
+// of the caches, and reads those before. *position and the rows before are read before the chain's
+// previous kernel has ended (device/chain.cuh): no kernel of the chain writes them. The grid does
+// not depend on the position; blocks that few keys leave without work end at once. Heads of more
+// than 256 elements, or of no multiple of 8, take the two other ops.
+void attend_token(float* out,
+                  float* partial,
+                  unsigned* arrivals,
+                  float* q,
+                  __half* k_cache,
+                  __half* v_cache,
+                  const float* k,
+                  const float* v,
+                  const int* position,
+                  const QkvVectors& vectors,
+                  const QkvShape& shape,
+                  cudaStream_t stream);
 
 // ---- convert.cu: activations for the matrix units, without loss of range.
 

@@ -4,6 +4,7 @@
 #include <cuda_runtime.h>
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <limits>
 
@@ -22,6 +23,33 @@ void launch(
   config.gridDim = grid;
   config.blockDim = dim3(static_cast<unsigned>(n_threads));
   config.stream = stream;
+  CUDA_CHECK(cudaLaunchKernelEx(&config, kernel, static_cast<Params>(args)...));
+  CUDA_CHECK(cudaGetLastError());
+}
+
+// As a kernel of a chain (device/chain.cuh): it may start before the one before it has ended, and
+// itself waits for that. With dynamic shared memory, of which a block may have more than 48 KB.
+template <class... Params, class... Args>
+void launch_chained(void (*kernel)(Params...),
+                    dim3 grid,
+                    int n_threads,
+                    std::size_t shared_bytes,
+                    cudaStream_t stream,
+                    Args... args) {
+  constexpr std::size_t kAlwaysAllowed = 48 << 10;
+  if (shared_bytes > kAlwaysAllowed)
+    CUDA_CHECK(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                    static_cast<int>(shared_bytes)));
+  cudaLaunchAttribute attribute{};
+  attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  attribute.val.programmaticStreamSerializationAllowed = 1;
+  cudaLaunchConfig_t config{};
+  config.gridDim = grid;
+  config.blockDim = dim3(static_cast<unsigned>(n_threads));
+  config.dynamicSmemBytes = shared_bytes;
+  config.stream = stream;
+  config.attrs = &attribute;
+  config.numAttrs = 1;
   CUDA_CHECK(cudaLaunchKernelEx(&config, kernel, static_cast<Params>(args)...));
   CUDA_CHECK(cudaGetLastError());
 }
