@@ -49,6 +49,10 @@ class Forward {
   // Computes n <= chunk tokens at positions [position, position + n); logits of the last one when
   // wanted.
   void run(int position, int n, bool want_logits);
+  // Only enqueues: the token whose position device memory holds, and its logits. Later calls put
+  // the same launches on the stream, so that a graph of them can be replayed.
+  void step() { decode(true); }
+  const DeviceBuffer<int>& position() const { return position_; }
   const DeviceBuffer<float>& logits() const { return scratch_.logits; }
   bool found_cublas() const { return gemm_.found_cublas(); }
 

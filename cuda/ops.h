@@ -15,6 +15,7 @@
 #include <cstdint>
 
 #include "cuda/device_tensor.h"
+#include "infer/common_chain.h"
 #include "model/architecture.h"
 
 namespace haikuda::cuda {
@@ -188,5 +189,47 @@ constexpr int kArgmaxBlocks = 64;
 // partial (kArgmaxBlocks) is scratch.
 void argmax(
     ArgmaxResult* out, ArgmaxResult* partial, const float* values, int n, cudaStream_t stream);
+
+// ---- sample.cu, sample_draw.cu: the common chain (infer/common_chain.h) on the device, as Sampler
+// computes it on the host: the same token but where two sums of the host differ in their last bit.
+
+constexpr int kMostTopK = 1024;
+constexpr int kSampleGroups = 4096;
+constexpr int kSampleRing = 64;
+
+// A finished token as the host reads it from pinned memory, behind the device. Complete once
+// `sequence` is the one waited for.
+struct SampledToken {
+  int token;
+  int not_finite_id;  // the lowest token whose logit is NaN or infinite, -1: none
+  float not_finite;   // that logit
+  unsigned sequence;
+};
+struct SampleState {
+  CommonChain chain;
+  int first_not_finite;
+  unsigned sequence;  // of the next token
+};
+struct SampleBuffers {
+  const float* logits;          // (n_vocab)
+  const double* bias;           // (n_vocab), read only where the chain has a bias
+  int* counts;                  // (n_vocab) occurrences among the tokens looked back on
+  std::uint64_t* keys;          // (kSampleGroups) scratch
+  int* ids;                     // (kSampleGroups) scratch
+  SampleState* state;           // one
+  int* tokens;                  // (n_ctx) of the sequence
+  int* position;                // of the newest token that was evaluated
+  volatile SampledToken* ring;  // (kSampleRing) pinned memory of the host
+  int n_vocab, n_ctx;
+};
+// Before the first token: `n_history` tokens lie in `tokens`, the logits are those that follow. The
+// tokens get the sequence numbers from `sequence` on.
+void begin_sampling(const SampleBuffers& buffers,
+                    const CommonChain& chain,
+                    unsigned sequence,
+                    int n_history,
+                    cudaStream_t stream);
+// Chooses the token at *position + 1, writes it there and into the ring, and moves *position.
+void sample_token(const SampleBuffers& buffers, cudaStream_t stream);
 
 }  // namespace haikuda::cuda

@@ -192,7 +192,8 @@ TEST_CASE("attend_token: token after token with the same arguments", "[cuda][ops
   const DeviceArray<unsigned> arrivals(std::vector<unsigned>(size.n_arrivals, 0));
   const std::vector<std::uint16_t> empty = random_past(n_tokens, 0, kv_size, 2);
   const DeviceArray<std::uint16_t> k1(empty), v1(empty), k2(empty), v2(empty);
-  const cuda::QkvVectors vectors{.cos_sin = cos_sin.data()};
+  cuda::QkvVectors vectors{};
+  vectors.cos_sin = cos_sin.data();
   for (int position = 0; position < n_tokens; ++position) {
     const auto seed = static_cast<std::uint64_t>(10 * position);
     const DeviceArray<int> at(std::vector<int>{position});
