@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <optional>
 
 #include <fmt/format.h>
 
@@ -10,6 +11,7 @@
 #include "cuda/forward.h"
 #include "cuda/ops.h"
 #include "cuda/resources.h"
+#include "cuda/sampling_loop.h"
 
 namespace haikuda {
 namespace {
@@ -54,11 +56,17 @@ double mebibytes(std::size_t bytes) {
   return static_cast<double>(bytes) / (1 << 20);
 }
 
+// Beside weights and what Forward takes: for sampling, and the logits that texts begin with.
+std::size_t sampling_bytes(const Model& model) {
+  const int n_vocab = model.config.n_vocab;
+  return SamplingLoop::bytes_needed(n_vocab) + static_cast<std::size_t>(n_vocab) * sizeof(float);
+}
+
 // Throws the error that says what does not fit, before anything is allocated.
 void check_memory(const Model& model, const ForwardSizes& sizes, const DeviceFacts& facts) {
   const std::size_t weights = DeviceWeights::bytes_needed(model.weights);
   const std::size_t cache = KvCache::bytes_needed(model.config, sizes.n_ctx);
-  const std::size_t scratch = Forward::bytes_needed(model, sizes) - cache;
+  const std::size_t scratch = Forward::bytes_needed(model, sizes) - cache + sampling_bytes(model);
   if (weights + cache + scratch <= facts.free_bytes) return;
   throw Error(ExitCode::out_of_memory,
               fmt::format("the model needs {:.0f} MiB on the GPU (weights {:.0f}, KV cache of {} "
@@ -87,7 +95,9 @@ class CudaBackend : public Backend {
         sizes_(forward_sizes(options, facts)),
         weights_(model.weights, stream_),
         forward_(model, weights_, sizes_, stream_),
-        bytes_(weights_.bytes() + Forward::bytes_needed(model, sizes_)),
+        loop_(forward_, n_vocab_, sizes_.n_ctx, stream_),
+        kept_logits_(static_cast<std::size_t>(n_vocab_)),
+        bytes_(weights_.bytes() + Forward::bytes_needed(model, sizes_) + sampling_bytes(model)),
         staged_tokens_(static_cast<std::size_t>(sizes_.n_ctx)),
         host_logits_(static_cast<std::size_t>(n_vocab_)) {}
 
@@ -96,6 +106,8 @@ class CudaBackend : public Backend {
     HAIKUDA_CHECK(n > 0 && n <= sizes_.n_ctx - position_);
     HAIKUDA_CHECK(std::all_of(tokens.begin(), tokens.end(),
                               [&](int id) { return id >= 0 && id < n_vocab_; }));
+    HAIKUDA_CHECK(!is_sampling_);
+    if (position_ < kept_position_) kept_position_ = -1;
     have_logits_ = false;
     upload_tokens(tokens);
     for (int done = 0; done < n; done += sizes_.chunk) {
@@ -103,11 +115,12 @@ class CudaBackend : public Backend {
       forward_.run(position_, m, done + m == n);
       position_ += m;
     }
+    logits_position_ = position_;
   }
 
   std::span<const float> logits() override {
     if (!have_logits_) {
-      forward_.logits().download(host_logits_.span(), stream_.get());
+      current_logits().download(host_logits_.span(), stream_.get());
       stream_.synchronize();
     }
     have_logits_ = true;
@@ -115,7 +128,13 @@ class CudaBackend : public Backend {
   }
 
   int argmax() override {
-    forward_.best().download(host_best_.span(), stream_.get());
+    if (logits_position_ == position_) {
+      forward_.best().download(host_best_.span(), stream_.get());
+    } else {  // of the logits that were kept
+      cuda::argmax(best_.data(), best_partial_.data(), current_logits().data(), n_vocab_,
+                   stream_.get());
+      best_.download(host_best_.span(), stream_.get());
+    }
     stream_.synchronize();
     const ArgmaxResult& best = *host_best_.data();
     if (best.n_not_finite > 0) check_finite_logits(logits(), position_);
@@ -125,14 +144,39 @@ class CudaBackend : public Backend {
   int position() const override { return position_; }
   int n_ctx() const override { return sizes_.n_ctx; }
   void truncate(int n_tokens) override {
-    HAIKUDA_CHECK(n_tokens >= 0 && n_tokens <= position_);
+    HAIKUDA_CHECK(!is_sampling_ && n_tokens >= 0 && n_tokens <= position_);
     position_ = n_tokens;
+    have_logits_ = false;
   }
   void set_probe(Probe* probe) override {
     Backend::set_probe(probe);
     forward_.set_probe(probe);
   }
   CachedKv cached_kv(int layer) override { return forward_.cached_kv(layer, position_); }
+
+  bool can_sample(const SamplerOptions& options) const override {
+    if (probe() != nullptr) return false;  // who looks inside sees every token's pass
+    const std::optional<CommonChain> chain = common_chain(options, n_vocab_);
+    return chain && chain->top_k <= kMostTopK;
+  }
+  void start_sampling(const SamplerOptions& options,
+                      std::span<const int> history,
+                      int n_most) override {
+    HAIKUDA_CHECK(can_sample(options) && position_ >= 1);
+    HAIKUDA_CHECK(history.size() == static_cast<std::size_t>(position_));
+    keep_logits();
+    start_ = position_;
+    n_sampled_ = 0;
+    is_sampling_ = true;
+    loop_.start(*common_chain(options, n_vocab_), options.logit_bias, start_, n_most);
+  }
+  int next_token() override {
+    HAIKUDA_CHECK(is_sampling_);
+    const int token = loop_.next();
+    position_ = start_ + n_sampled_++;
+    return token;
+  }
+  void stop_sampling() override { is_sampling_ = false; }
   std::string device_name() const override {
     return fmt::format("CUDA {}, {}{}", index_, name_,
                        forward_.found_cublas() ? "" : " (slow prompts: no cuBLAS found)");
@@ -140,6 +184,21 @@ class CudaBackend : public Backend {
   std::size_t device_bytes() const override { return bytes_; }
 
  private:
+  // Those after position_ tokens.
+  const DeviceBuffer<float>& current_logits() const {
+    HAIKUDA_CHECK(!is_sampling_ && (logits_position_ == position_ || kept_position_ == position_));
+    return logits_position_ == position_ ? forward_.logits() : kept_logits_;
+  }
+  // Puts the current logits where the loop begins with them, and a copy where they stay.
+  void keep_logits() {
+    const DeviceBuffer<float>& from = current_logits();
+    const DeviceBuffer<float>& to = &from == &kept_logits_ ? forward_.logits() : kept_logits_;
+    CUDA_CHECK(cudaMemcpyAsync(to.data(), from.data(), from.bytes(), cudaMemcpyDeviceToDevice,
+                               stream_.get()));
+    kept_position_ = position_;
+    logits_position_ = -1;  // the loop will overwrite them
+    have_logits_ = false;
+  }
   // The staged ids are overwritten only when their last copy has left the host.
   void upload_tokens(std::span<const int> tokens) {
     const auto at = static_cast<std::size_t>(position_);
@@ -156,13 +215,19 @@ class CudaBackend : public Backend {
   Stream stream_ = Stream::create();  // before all that is used on it
   DeviceWeights weights_;
   Forward forward_;
+  SamplingLoop loop_;
+  DeviceBuffer<float> kept_logits_;  // (n_vocab)
   std::size_t bytes_;
   PinnedBuffer<int> staged_tokens_;  // (n_ctx)
   Event tokens_copied_ = Event::create();
   PinnedBuffer<float> host_logits_;  // (n_vocab)
+  DeviceBuffer<ArgmaxResult> best_{1}, best_partial_{kArgmaxBlocks};
   PinnedBuffer<ArgmaxResult> host_best_{1};
-  bool have_logits_ = false;  // host_logits_ are those of the last append
+  bool have_logits_ = false;  // host_logits_ are those after position_ tokens
+  bool is_sampling_ = false;
   int position_ = 0;
+  int logits_position_ = -1, kept_position_ = -1;  // whose logits forward_ and kept_logits_ hold
+  int start_ = 0, n_sampled_ = 0;                  // of the sampling
 };
 
 }  // namespace
@@ -206,7 +271,8 @@ int max_cuda_context(const Model& model, int device_index) {
         .n_ctx = n_ctx, .chunk = defaults.chunk, .has_bfloat16 = has_bfloat16(facts)};
     return Forward::bytes_needed(model, sizes);
   };
-  const std::size_t fixed = DeviceWeights::bytes_needed(model.weights) + kReservedBytes + needed(0);
+  const std::size_t fixed = DeviceWeights::bytes_needed(model.weights) + sampling_bytes(model) +
+                            kReservedBytes + needed(0);
   const std::size_t per_position = needed(1) - needed(0);
   if (fixed >= facts.free_bytes) return 0;
   const std::size_t positions = (facts.free_bytes - fixed) / per_position;

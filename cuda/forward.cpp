@@ -12,9 +12,19 @@ std::size_t product(int a, int b) {
   return static_cast<std::size_t>(a) * static_cast<std::size_t>(b);
 }
 
+QkvShape qkv_shape_of(const ModelConfig& c, int n) {
+  return {.n = n,
+          .n_heads = c.n_heads,
+          .n_kv_heads = c.n_kv_heads,
+          .head_dim = c.head_dim,
+          .n_dims = c.rope.n_dims,
+          .style = c.rope.style,
+          .eps = c.rms_eps};
+}
+
 // Floats that attention needs for any number of tokens up to `chunk`.
 std::size_t splits_size(const ModelConfig& c, int chunk) {
-  std::size_t size = 0;
+  std::size_t size = attend_token_scratch(qkv_shape_of(c, 1)).n_partial;
   for (const int n : {1, std::min(chunk, kMaxGemvTokens), chunk})
     size = std::max(size, attention_scratch_size({n, c.n_heads, c.n_kv_heads, c.head_dim}));
   return size;
@@ -43,6 +53,7 @@ Scratch::Scratch(const ModelConfig& c, int n)
       v(product(n, c.kv_size())),
       attended(product(n, c.q_size())),
       splits(splits_size(c, n)),
+      arrivals(attend_token_scratch(qkv_shape_of(c, 1)).n_arrivals),
       gate(product(n, c.n_ff)),
       up(product(n, c.n_ff)),
       logits(product(1, c.n_vocab)),
@@ -56,6 +67,7 @@ std::size_t Scratch::bytes_needed(const ModelConfig& c, int n) {
                                 product(n, 2 * c.kv_size()) + product(n, 2 * c.n_ff);
   const std::size_t of_one_token =
       product(kActivationPlanes, c.n_ff) + product(n_act_blocks(c), sizeof(ActivationBlock)) +
+      attend_token_scratch(qkv_shape_of(c, 1)).n_arrivals * sizeof(unsigned) +
       (1 + std::max(kMaxGemvBlocks, kArgmaxBlocks)) * sizeof(ArgmaxResult);
   return (of_tokens + splits_size(c, n) + product(1, c.n_vocab)) * sizeof(float) + of_one_token;
 }
@@ -78,6 +90,7 @@ Forward::Forward(const Model& model,
   const RopeFrequencies frequencies =
       rope_frequencies(config_.rope, to_float(model.weights.rope_freqs));
   radians_.upload(frequencies.radians, stream_);
+  scratch_.arrivals.clear(stream_);
   rope_table(cos_sin_.data(), radians_.data(), frequencies.magnitude, sizes.n_ctx,
              config_.rope.n_dims / 2, stream_);
   stream.synchronize();  // `frequencies` goes
@@ -103,13 +116,7 @@ QkvVectors Forward::vectors_of(const DeviceLayerWeights& w) const {
 }
 
 QkvShape Forward::qkv_shape(int n) const {
-  return {.n = n,
-          .n_heads = config_.n_heads,
-          .n_kv_heads = config_.n_kv_heads,
-          .head_dim = config_.head_dim,
-          .n_dims = config_.rope.n_dims,
-          .style = config_.rope.style,
-          .eps = config_.rms_eps};
+  return qkv_shape_of(config_, n);
 }
 
 AttentionShape Forward::attention_shape(int n) const {

@@ -27,13 +27,14 @@ struct ForwardSizes {
 struct Scratch {
   Scratch(const ModelConfig& config, int chunk);
   static std::size_t bytes_needed(const ModelConfig& config, int chunk);
-  DeviceBuffer<float> x;         // (n_embd) residual stream
-  DeviceBuffer<float> h;         // (n_embd) normalized input of a block, then its output
-  DeviceBuffer<float> q, k, v;   // (q_size), (kv_size) twice
-  DeviceBuffer<float> attended;  // (q_size)
-  DeviceBuffer<float> splits;    // partial results of attention
-  DeviceBuffer<float> gate, up;  // (n_ff)
-  DeviceBuffer<float> logits;    // (n_vocab), of the last token only
+  DeviceBuffer<float> x;            // (n_embd) residual stream
+  DeviceBuffer<float> h;            // (n_embd) normalized input of a block, then its output
+  DeviceBuffer<float> q, k, v;      // (q_size), (kv_size) twice
+  DeviceBuffer<float> attended;     // (q_size)
+  DeviceBuffer<float> splits;       // partial results of attention
+  DeviceBuffer<unsigned> arrivals;  // of attend_token's blocks
+  DeviceBuffer<float> gate, up;     // (n_ff)
+  DeviceBuffer<float> logits;       // (n_vocab), of the last token only
 
   // Of one token.
   DeviceBuffer<std::int8_t> act_quants;      // (kActivationPlanes, n_ff)
@@ -64,6 +65,10 @@ class Forward {
   void set_probe(Probe* probe);
   // K and V of the positions before n_positions; waits for the stream.
   CachedKv cached_kv(int layer, int n_positions) const;
+  // Only enqueues: the token whose position device memory holds, and its logits. Later calls put
+  // the same launches on the stream, so that a graph of them can be replayed.
+  void step() { decode_fused(true); }
+  const DeviceBuffer<int>& position() const { return position_; }
   const DeviceBuffer<float>& logits() const { return scratch_.logits; }
   const DeviceBuffer<ArgmaxResult>& best() const { return scratch_.best; }
   bool found_cublas() const { return gemm_.found_cublas(); }

@@ -21,9 +21,8 @@ void Forward::decode_fused(bool want_logits) {
     const FusedProduct qkv[] = {
         {q, w.attn_q, w.attn_q_bias}, {k, w.attn_k, w.attn_k_bias}, {v, w.attn_v, w.attn_v_bias}};
     norm_gemv(qkv, x, w.attn_norm, c.rms_eps, stream_);
-    finish_qkv(q, k_cache, v_cache, k, v, position, vectors, qkv_shape(1), stream_);
-    attention_decode(attended, scratch_.splits.data(), q, k_cache, v_cache, position,
-                     attention_shape(1), stream_);
+    attend_token(attended, scratch_.splits.data(), scratch_.arrivals.data(), q, k_cache, v_cache, k,
+                 v, position, vectors, qkv_shape(1), stream_);
     gemv_add(x, w.attn_output, attended, stream_);
     gate_up_down(w);
   }

@@ -18,6 +18,7 @@
 #include "cuda/device/planes.h"
 #include "cuda/device_tensor.h"
 #include "cuda/gemv_plan.h"
+#include "infer/common_chain.h"
 #include "model/architecture.h"
 
 namespace haikuda::cuda {
@@ -235,6 +236,35 @@ void attention_prefill(float* out,
                        const AttentionShape& shape,
                        cudaStream_t stream);
 
+// ---- attend_token.cu: finish_qkv and attention_decode of one token in one kernel.
+
+// Device memory that attend_token needs beside its arguments.
+struct TokenScratchSize {
+  std::size_t n_partial;   // floats
+  std::size_t n_arrivals;  // counters, 0 before the first use and after each
+};
+TokenScratchSize attend_token_scratch(const QkvShape& shape);
+
+// out (n_heads, head_dim) = attention of the token at *position to all keys up to its own; shape.n
+// is 1. q (n_heads, head_dim), k and v (n_kv_heads, head_dim) are the projections as they come,
+// with biases already added where the vectors have none; q may be overwritten. Writes row *position
+// of the caches, and reads those before. *position and the rows before are read before the chain's
+// previous kernel has ended (device/async.cuh): no kernel of the chain writes them. The grid does
+// not depend on the position; blocks that few keys leave without work end at once. Heads of more
+// than 256 elements, or of no multiple of 8, take the two other ops.
+void attend_token(float* out,
+                  float* partial,
+                  unsigned* arrivals,
+                  float* q,
+                  __half* k_cache,
+                  __half* v_cache,
+                  const float* k,
+                  const float* v,
+                  const int* position,
+                  const QkvVectors& vectors,
+                  const QkvShape& shape,
+                  cudaStream_t stream);
+
 // ---- convert.cu: activations for the matrix units, without loss of range.
 
 // out (n, cols) = half(x · 2^e), scale (n) = 2^-e. e is 0 for a row whose greatest magnitude is
@@ -262,5 +292,47 @@ void argmax(
 // aligned to 16 bytes, `bytes` a multiple of 16.
 void xor_words(
     std::uint32_t* out, const void* data, std::size_t bytes, int n_blocks, cudaStream_t stream);
+
+// ---- sample.cu, sample_draw.cu: the common chain (infer/common_chain.h) on the device, as Sampler
+// computes it on the host: the same token but where two sums of the host differ in their last bit.
+
+constexpr int kMostTopK = 1024;
+constexpr int kSampleGroups = 4096;
+constexpr int kSampleRing = 64;
+
+// A finished token as the host reads it from pinned memory, behind the device. Complete once
+// `sequence` is the one waited for.
+struct SampledToken {
+  int token;
+  int not_finite_id;  // the lowest token whose logit is NaN or infinite, -1: none
+  float not_finite;   // that logit
+  unsigned sequence;
+};
+struct SampleState {
+  CommonChain chain;
+  int first_not_finite;
+  unsigned sequence;  // of the next token
+};
+struct SampleBuffers {
+  const float* logits;          // (n_vocab)
+  const double* bias;           // (n_vocab), read only where the chain has a bias
+  int* counts;                  // (n_vocab) occurrences among the tokens looked back on
+  std::uint64_t* keys;          // (kSampleGroups) scratch
+  int* ids;                     // (kSampleGroups) scratch
+  SampleState* state;           // one
+  int* tokens;                  // (n_ctx) of the sequence
+  int* position;                // of the newest token that was evaluated
+  volatile SampledToken* ring;  // (kSampleRing) pinned memory of the host
+  int n_vocab, n_ctx;
+};
+// Before the first token: `n_history` tokens lie in `tokens`, the logits are those that follow. The
+// tokens get the sequence numbers from `sequence` on.
+void begin_sampling(const SampleBuffers& buffers,
+                    const CommonChain& chain,
+                    unsigned sequence,
+                    int n_history,
+                    cudaStream_t stream);
+// Chooses the token at *position + 1, writes it there and into the ring, and moves *position.
+void sample_token(const SampleBuffers& buffers, cudaStream_t stream);
 
 }  // namespace haikuda::cuda

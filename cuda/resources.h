@@ -54,6 +54,34 @@ struct Event : Owner<cudaEvent_t, cudaEventDestroy> {
   void synchronize() const { CUDA_CHECK(cudaEventSynchronize(get())); }
 };
 
+struct Graph : Owner<cudaGraph_t, cudaGraphDestroy> {};
+
+// Launches of a stream, captured once and replayed as they are.
+struct GraphExec : Owner<cudaGraphExec_t, cudaGraphExecDestroy> {
+  // What `enqueue` puts on the stream, which is not executed now. Relaxed: a kernel may be loaded
+  // at its first launch.
+  template <class Enqueue>
+  static GraphExec capture(cudaStream_t stream, Enqueue&& enqueue) {
+    CUDA_CHECK(cudaStreamBeginCapture(stream, cudaStreamCaptureModeRelaxed));
+    cudaGraph_t captured = nullptr;
+    try {
+      enqueue();
+    } catch (...) {
+      ignore_cuda(cudaStreamEndCapture(stream, &captured));
+      const Graph dropped{Graph::Owner(captured)};
+      throw;
+    }
+    CUDA_CHECK(cudaStreamEndCapture(stream, &captured));
+    const Graph graph{Graph::Owner(captured)};
+    cudaGraphExec_t exec = nullptr;
+    CUDA_CHECK(cudaGraphInstantiate(&exec, graph.get(), 0));
+    GraphExec out{Owner(exec)};
+    CUDA_CHECK(cudaGraphUpload(exec, stream));
+    return out;
+  }
+  void launch(cudaStream_t stream) const { CUDA_CHECK(cudaGraphLaunch(get(), stream)); }
+};
+
 // `size` elements of device memory, uninitialised, aligned to 256 bytes.
 template <class T>
 class DeviceBuffer {
@@ -68,6 +96,9 @@ class DeviceBuffer {
   std::size_t size() const { return size_; }
   std::size_t bytes() const { return size_ * sizeof(T); }
 
+  void clear(cudaStream_t stream) const {
+    if (size_ > 0) CUDA_CHECK(cudaMemsetAsync(data(), 0, bytes(), stream));
+  }
   // Asynchronous where `values` is pinned; it must stay unchanged until the stream has passed the
   // copy.
   void upload(std::span<const T> values, cudaStream_t stream, std::size_t offset = 0) const {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "infer/probe.h"
+#include "infer/sampler_options.h"
 #include "model/model.h"
 
 namespace haikuda {
@@ -53,6 +54,25 @@ class Backend {
   // A copy of the cache of one layer.
   virtual CachedKv cached_kv(int layer) = 0;
 
+  // ---- Optional: the backend chooses the tokens itself and computes ahead of its caller.
+
+  // Whether start_sampling() does what `options` ask for, as Sampler does it.
+  virtual bool can_sample(const SamplerOptions&) const { return false; }
+  // Begins to choose what follows `history`, which is all tokens in the cache: at least one. Its
+  // logits are those of the last append, or those an earlier start_sampling at this position began
+  // with. At most `n_most` tokens will be asked for, at least one, and none beyond the context:
+  // n_ctx() - position() + 1. Until stop_sampling() nothing else is called but next_token() and
+  // position().
+  virtual void start_sampling(const SamplerOptions& options,
+                              std::span<const int> history,
+                              int n_most);
+  // The next token; waits until it is known. After it, position() counts the tokens before it.
+  // Throws Error(gpu_fault) when a logit is not finite.
+  virtual int next_token();
+  // Forgets what was computed ahead; position() stays. Never throws. logits() and argmax() are not
+  // those of the last token; they can be had again where position() is that of the start.
+  virtual void stop_sampling();
+
   // E.g. "CPU, 2 threads" or "CUDA 0, NVIDIA H200".
   virtual std::string device_name() const = 0;
   // Bytes held on the device: weights, cache and scratch.
@@ -62,7 +82,9 @@ class Backend {
   Probe* probe_ = nullptr;
 };
 
-// Error(gpu_fault) naming the position, when a logit is NaN or infinite.
+// Error(gpu_fault): after `position` tokens the logit of `token` is `value`, NaN or infinite.
+[[noreturn]] void throw_not_finite(int position, int token, float value);
+// throw_not_finite() naming the lowest such token, when there is one.
 void check_finite_logits(std::span<const float> logits, int position);
 
 }  // namespace haikuda

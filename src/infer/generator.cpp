@@ -55,6 +55,33 @@ class TextOut {
   const GenerateHooks& hooks_;
 };
 
+// What the sampler is asked for; with ignore_eos no end-of-generation token is left to it.
+SamplerOptions sampler_options(const GenerateOptions& options, const Vocabulary& vocabulary) {
+  SamplerOptions out = options.sampler;
+  if (options.ignore_eos)
+    for (const int id : vocabulary.end_of_generation())
+      out.logit_bias.push_back({id, -std::numeric_limits<double>::infinity()});
+  return out;
+}
+
+// A backend that samples by itself, for the time of one text.
+class AheadRun {
+ public:
+  AheadRun(Backend& backend,
+           const SamplerOptions& options,
+           std::span<const int> history,
+           int n_most)
+      : backend_(backend) {
+    backend.start_sampling(options, history, n_most);
+  }
+  AheadRun(const AheadRun&) = delete;
+  AheadRun& operator=(const AheadRun&) = delete;
+  ~AheadRun() { backend_.stop_sampling(); }
+
+ private:
+  Backend& backend_;
+};
+
 }  // namespace
 
 const char* finish_reason_name(FinishReason reason) {
@@ -95,26 +122,15 @@ bool Generator::prefill(int part, const std::function<bool()>& should_stop) {
 
 // Those after the prompt are kept, because a backend forgets them when a text goes on.
 std::span<const float> Generator::logits() {
-  if (backend_.position() == static_cast<int>(prompt_.size()) && !first_logits_.empty())
-    return first_logits_;
-  return backend_.logits();
+  const bool kept = backend_.position() == static_cast<int>(prompt_.size());
+  return kept ? std::span<const float>(first_logits_) : backend_.logits();
 }
 
-int Generator::next_token(Sampler& sampler,
-                          const GenerateOptions& options,
-                          std::span<const int> history) {
-  const bool kept =
-      !first_logits_.empty() && backend_.position() == static_cast<int>(prompt_.size());
-  if (options.sampler.is_argmax() && !options.ignore_eos && !kept) return backend_.argmax();
-  auto all = logits();
+int Generator::next_token(Sampler& sampler, bool is_argmax, std::span<const int> history) {
+  const bool kept = backend_.position() == static_cast<int>(prompt_.size());
+  if (is_argmax && !kept) return backend_.argmax();
+  const auto all = logits();
   check_finite_logits(all, backend_.position());
-  if (options.ignore_eos) {
-    masked_.assign(all.begin(), all.end());
-    // Finite, because samplers take no infinity; far below what any model gives.
-    for (const int id : tokenizer_.vocabulary().end_of_generation())
-      masked_[static_cast<std::size_t>(id)] = std::numeric_limits<float>::lowest() / 4;
-    all = masked_;
-  }
   return sampler.sample(all, history);
 }
 
@@ -146,10 +162,15 @@ GenerateResult Generator::run(const GenerateOptions& options, const GenerateHook
   result.n_reused = n_reused_;
   result.prefill_s = prefill_s_;
   if (backend_.position() > n_prompt) backend_.truncate(n_prompt);
-  if (first_logits_.empty())
-    first_logits_.assign(backend_.logits().begin(), backend_.logits().end());
   std::vector<int> history(prompt_.begin(), prompt_.end());
-  Sampler sampler(options.sampler);
+  const SamplerOptions sampling = sampler_options(options, tokenizer_.vocabulary());
+  Sampler sampler(sampling);
+  std::optional<AheadRun> ahead;
+  if (!options.n_logprobs && options.n_predict != 0 && backend_.can_sample(sampling))
+    ahead.emplace(backend_, sampling, history,
+                  options.n_predict < 0 ? std::numeric_limits<int>::max() : options.n_predict);
+  else if (first_logits_.empty())
+    first_logits_.assign(backend_.logits().begin(), backend_.logits().end());
   TextOut out(tokenizer_, prompt_.back(), options, hooks);
 
   const auto start = Clock::now();
@@ -158,7 +179,8 @@ GenerateResult Generator::run(const GenerateOptions& options, const GenerateHook
       result.reason = FinishReason::interrupted;
       break;
     }
-    const int token = next_token(sampler, options, history);
+    const int token =
+        ahead ? backend_.next_token() : next_token(sampler, sampling.is_argmax(), history);
     show_sampled(token);
     if (!accept_token(token, options, result)) {
       if (options.special) out.push(token);
@@ -175,11 +197,11 @@ GenerateResult Generator::run(const GenerateOptions& options, const GenerateHook
                       options.n_logprobs ? &result.logprobs.back() : nullptr});
     if (out.matcher().matched()) break;
     if (static_cast<int>(result.tokens.size()) == options.n_predict) break;
-    if (backend_.position() == backend_.n_ctx()) {
+    if (static_cast<int>(history.size()) > backend_.n_ctx()) {  // no room for the newest
       result.reason = FinishReason::context;
       break;
     }
-    backend_.append({&token, 1});
+    if (!ahead) backend_.append({&token, 1});
     ++result.n_decoded;
   }
   out.flush();

@@ -65,7 +65,8 @@ struct GenerateHooks {
   std::function<void(const TokenEvent&)> on_token = {};  // after the on_text of the same token
 };
 
-// Several texts for one prompt, which is computed once.
+// Several texts for one prompt, which is computed once. Where the backend samples by itself and
+// nobody asks for logits, it computes ahead; the text is the same.
 class Generator {
  public:
   // All outlive this. The backend holds nothing but the prompt's first tokens, at most all but one.
@@ -79,7 +80,7 @@ class Generator {
 
  private:
   std::span<const float> logits();
-  int next_token(Sampler& sampler, const GenerateOptions& options, std::span<const int> history);
+  int next_token(Sampler& sampler, bool is_argmax, std::span<const int> history);
   void show_sampled(int token) const;
   bool accept_token(int token, const GenerateOptions& options, GenerateResult& result) const;
 
@@ -88,8 +89,7 @@ class Generator {
   std::span<const int> prompt_;
   int n_reused_;
   double prefill_s_ = 0;
-  std::vector<float> first_logits_;  // (n_vocab) after the prompt
-  std::vector<float> masked_;        // (n_vocab) logits without end-of-generation tokens
+  std::vector<float> first_logits_;  // (n_vocab) after the prompt, once they were needed here
 };
 
 // Generates once after `prompt`, which is not empty and is not longer than the backend's context.

@@ -6,6 +6,7 @@
 #include <span>
 #include <vector>
 
+#include "base/tensor_view.h"
 #include "cuda/device_tensor.h"
 #include "cuda/layout.h"
 #include "cuda/ops.h"

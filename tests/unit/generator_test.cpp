@@ -121,6 +121,17 @@ TEST_CASE("generator: --ignore-eos goes on", "[infer]") {
   CHECK(std::find(r.tokens.begin(), r.tokens.end(), eos) == r.tokens.end());
 }
 
+// Were the tokens only made unlikely, their logits would stretch the deviation beyond all others.
+TEST_CASE("generator: --ignore-eos leaves top-n-sigma its meaning", "[infer]") {
+  Fixture f;
+  SamplerOptions narrow = hot(7);
+  narrow.top_n_sigma = 1e-3;
+  const GenerateResult r = f.run({.n_predict = 12, .sampler = narrow, .ignore_eos = true});
+  const GenerateResult greedy =
+      f.run({.n_predict = 12, .sampler = {.temperature = 0}, .ignore_eos = true});
+  CHECK(r.tokens == greedy.tokens);
+}
+
 TEST_CASE("generator: asked to stop", "[infer]") {
   Fixture f;
   f.stop_after = 1 + 5;  // once before the prompt, then before each token

@@ -1,0 +1,599 @@
+// All that lies between the projections of one token and its attended values, in one kernel: norm
+// and rotation of heads, store into the cache, attention over all keys, shared out over blocks as
+// in flash decoding (arXiv 2307.08691 §5), and the sum of the blocks' results by the last of them.
+// Bound by latency at short contexts, by the bytes of the cache at long ones: read once, by all
+// query heads of a KV head.
+#include "cuda/device/async.cuh"
+#include "cuda/device/reduce.cuh"
+#include "cuda/device/shared.cuh"
+#include "cuda/kernels/launch.cuh"
+#include "cuda/ops.h"
+
+namespace haikuda::cuda {
+namespace {
+
+constexpr int kWarps = 8;
+constexpr int kThreads = kWarps * kWarpSize;
+constexpr int kMostHeads = 8;     // query heads of a block; a KV head with more has more blocks
+constexpr int kMostDim = 256;     // elements of a head
+constexpr int kElems = 8;         // of a row of K or V, the 16 bytes that a thread loads at once
+constexpr int kDepth = 8;         // steps whose keys and values are on their way
+constexpr int kStepsToSplit = 8;  // a block takes at least so many before another joins it
+constexpr int kBlocks = 132;      // aimed at; their number does not depend on the position
+constexpr int kMostSplits = 132;
+// The greatest score so far is followed only when it is left behind by so much: exp of it times the
+// number of keys is far from the end of F32.
+constexpr float kSlack = 8;
+
+struct Arguments {
+  float* out;
+  float* partial;
+  unsigned* arrivals;
+  const float *q, *k, *v;
+  __half *k_cache, *v_cache;
+  const int* position;
+  QkvVectors vectors;
+  QkvShape shape;
+  int n_tiles, tile_heads;  // blocks that share a KV head's query heads, and how many each takes
+};
+
+// How threads share out keys: kLanes lanes hold a row of K and one of V, kElems elements each, and
+// work for kHeads query heads. After the sums over the row its lanes are shared out over the heads.
+template <int kLanes_, int kHeads_>
+struct Layout {
+  static constexpr int kLanes = kLanes_, kHeads = kHeads_;
+  static constexpr int kWidth = kLanes * kElems;    // of a head, padded
+  static constexpr int kRows = kWarpSize / kLanes;  // keys of a warp at a time
+  static constexpr int kKeys = kThreads / kLanes;   // keys of a step
+  static constexpr int kPadded = kHeads <= 2 ? kHeads : kHeads <= 4 ? 4 : 8;
+  static constexpr int kLanesOfHead = kLanes / kPadded;
+  static constexpr int kSums = kHeads * kElems / kRows;  // of a lane, after those of a warp
+  static constexpr std::size_t kRingBytes = sizeof(uint4) * kDepth * 2 * kThreads;
+  static constexpr std::size_t kSharedBytes =
+      kRingBytes + (kHeads + 1) * kWidth * sizeof(float) + 2 * kWidth * sizeof(__half);
+  static_assert(sizeof(float) * kWarps * kSums * kWarpSize <= kRingBytes);
+};
+
+// Keys of split `index` of the n_active that get any.
+struct Split {
+  int n_active, begin, end;
+};
+__device__ Split split_of(int index, int n_splits, int n_past, int keys_of_step) {
+  const int n_steps = (n_past + keys_of_step - 1) / keys_of_step;
+  const int steps = max((n_steps + n_splits - 1) / n_splits, kStepsToSplit);
+  return {max((n_steps + steps - 1) / steps, 1), min(index * steps * keys_of_step, n_past),
+          min((index + 1) * steps * keys_of_step, n_past)};
+}
+
+// What a lane needs of the vectors for the elements lane, lane + 32, … of a head: loaded before the
+// projections are there.
+template <int kEach>
+struct HeadVectors {
+  float bias[kEach], norm[kEach];
+  bool has_norm;
+};
+template <int kEach>
+__device__ HeadVectors<kEach> head_vectors(const float* bias, const float* norm, int head_dim) {
+  HeadVectors<kEach> out;
+  out.has_norm = norm != nullptr;
+#pragma unroll
+  for (int j = 0; j < kEach; ++j) {
+    const int i = threadIdx.x % kWarpSize + j * kWarpSize;
+    out.bias[j] = bias != nullptr && i < head_dim ? bias[i] : 0.0f;
+    out.norm[j] = norm != nullptr && i < head_dim ? norm[i] : 1.0f;
+  }
+  return out;
+}
+
+// The rotation of those elements: with which other element of the head, and by what angle.
+template <int kEach>
+struct Rotation {
+  int partner[kEach];
+  bool is_first[kEach];
+  float2 cos_sin[kEach];
+};
+template <int kEach>
+__device__ Rotation<kEach> rotation_of(const float* table, const QkvShape& s, int position) {
+  Rotation<kEach> out;
+  const int n_pairs = s.n_dims / 2;
+  const bool is_neox = s.style == RopeStyle::neox;
+  const auto* row =
+      reinterpret_cast<const float2*>(table) + static_cast<std::int64_t>(position) * n_pairs;
+#pragma unroll
+  for (int j = 0; j < kEach; ++j) {
+    const int i = threadIdx.x % kWarpSize + j * kWarpSize;
+    const bool turns = i < s.n_dims;
+    out.is_first[j] = is_neox ? i < n_pairs : i % 2 == 0;
+    const int partner = is_neox ? (out.is_first[j] ? i + n_pairs : i - n_pairs) : i ^ 1;
+    out.partner[j] = turns ? partner : i;
+    out.cos_sin[j] = turns ? row[is_neox ? i % n_pairs : i / 2] : make_float2(1, 0);
+  }
+  return out;
+}
+
+// By one warp: a head with its bias, normed and rotated, as finish_qkv computes it, times `factor`;
+// zeros from head_dim on.
+template <int kEach>
+__device__ void finish_head(float* row,
+                            const float* in,
+                            const HeadVectors<kEach>& vectors,
+                            const Rotation<kEach>& rotation,
+                            const QkvShape& shape,
+                            float factor) {
+  const int lane = threadIdx.x % kWarpSize;
+  float x[kEach], sum = 0;
+#pragma unroll
+  for (int j = 0; j < kEach; ++j) {
+    const int i = lane + j * kWarpSize;
+    x[j] = (i < shape.head_dim ? __ldcg(in + i) : 0.0f) + vectors.bias[j];
+    sum += x[j] * x[j];
+  }
+  if (vectors.has_norm) {
+    sum = warp_sum(sum);
+    const float scale = 1.0f / sqrtf(sum / static_cast<float>(shape.head_dim) + shape.eps);
+#pragma unroll
+    for (int j = 0; j < kEach; ++j) x[j] *= scale * vectors.norm[j];
+  }
+#pragma unroll
+  for (int j = 0; j < kEach; ++j) row[lane + j * kWarpSize] = x[j];
+  __syncwarp();
+#pragma unroll
+  for (int j = 0; j < kEach; ++j) {
+    const float other = row[rotation.partner[j]];
+    const float a = rotation.is_first[j] ? x[j] : other, b = rotation.is_first[j] ? other : x[j];
+    const float2 turn = rotation.cos_sin[j];
+    if (rotation.partner[j] == lane + j * kWarpSize) continue;  // beyond n_dims
+    x[j] = rotation.is_first[j] ? a * turn.x - b * turn.y : a * turn.y + b * turn.x;
+  }
+  __syncwarp();
+#pragma unroll
+  for (int j = 0; j < kEach; ++j) row[lane + j * kWarpSize] = x[j] * factor;
+}
+
+// The heads of the block into `heads` (kHeads, kWidth), q scaled for the scores; the newest key and
+// value, where `newest` is not null, into it (2, kWidth) and into the cache. Warp h finishes head
+// h, the last one the key as well; thread t takes element t of the value. Waits for the projections
+// when all else is there.
+template <class L>
+__device__ void finish_heads(
+    float* heads, __half* newest, const Arguments& a, int kv_head, int tile, int position) {
+  constexpr int kEach = L::kWidth / kWarpSize;
+  static_assert(L::kHeads <= kWarps && L::kWidth <= kThreads);
+  const QkvShape& s = a.shape;
+  const int warp = threadIdx.x / kWarpSize, lane = threadIdx.x % kWarpSize;
+  const int element = threadIdx.x;
+  const int group = s.n_heads / s.n_kv_heads;
+  const int first = tile * a.tile_heads, n_here = min(a.tile_heads, group - first);
+  const int head_dim = s.head_dim;
+  const std::int64_t q_offset =
+      static_cast<std::int64_t>(kv_head * group + first + warp) * head_dim;
+  const int offset = kv_head * head_dim;
+  const std::int64_t row =
+      (static_cast<std::int64_t>(position) * s.n_kv_heads + kv_head) * head_dim;
+  const bool has_q = warp < n_here, has_k = newest != nullptr && warp == kWarps - 1;
+  const bool has_v = newest != nullptr && element < head_dim;
+  const QkvVectors& v = a.vectors;
+
+  const Rotation<kEach> rotation = rotation_of<kEach>(v.cos_sin, s, position);
+  const auto q_vectors = head_vectors<kEach>(
+      v.q_bias == nullptr || !has_q ? nullptr : v.q_bias + q_offset, v.q_norm, head_dim);
+  const auto k_vectors = head_vectors<kEach>(
+      v.k_bias == nullptr || !has_k ? nullptr : v.k_bias + offset, v.k_norm, head_dim);
+  const float v_bias = v.v_bias == nullptr || !has_v ? 0.0f : v.v_bias[offset + element];
+  wait_for_predecessors();
+
+  const float value = has_v ? __ldcg(a.v + offset + element) + v_bias : 0.0f;
+  float* to = heads + warp * L::kWidth;
+  if (has_q) {
+    finish_head<kEach>(to, a.q + q_offset, q_vectors, rotation, s,
+                       1.0f / sqrtf(static_cast<float>(head_dim)));
+  } else if (warp < L::kHeads) {
+    for (int i = lane; i < L::kWidth; i += kWarpSize) to[i] = 0;
+  }
+  if (has_k) {
+    float* key = heads + L::kHeads * L::kWidth;
+    finish_head<kEach>(key, a.k + offset, k_vectors, rotation, s, 1);
+    for (int i = lane; i < L::kWidth; i += kWarpSize) {
+      newest[i] = __float2half_rn(key[i]);  // an element that this lane wrote
+      if (tile == 0 && i < head_dim) a.k_cache[row + i] = newest[i];
+    }
+  }
+  if (newest != nullptr && element < L::kWidth) {
+    newest[L::kWidth + element] = __float2half_rn(value);
+    if (tile == 0 && has_v) a.v_cache[row + element] = newest[L::kWidth + element];
+  }
+}
+
+__device__ void to_floats(float (&out)[kElems], const uint4& bits) {
+  const __half2* pairs = reinterpret_cast<const __half2*>(&bits);
+#pragma unroll
+  for (int i = 0; i < kElems / 2; ++i) {
+    const float2 pair = __half22float2(pairs[i]);
+    out[2 * i] = pair.x, out[2 * i + 1] = pair.y;
+  }
+}
+
+// x[h] of the lanes of a row to their sum, of one head in each lane: that of number
+// lane / kLanesOfHead. Halves of the heads are exchanged for halves of the lanes.
+template <class L>
+__device__ float sum_over_row(float (&x)[L::kPadded]) {
+  const int lane = threadIdx.x % L::kLanes;
+  int distance = L::kLanes / 2;
+#pragma unroll
+  for (int half = L::kPadded / 2; half > 0; half /= 2, distance /= 2) {
+    const bool is_upper = (lane & distance) != 0;
+#pragma unroll
+    for (int i = 0; i < half; ++i) {
+      const float given = is_upper ? x[i] : x[i + half];
+      const float kept = is_upper ? x[i + half] : x[i];
+      x[i] = kept + __shfl_xor_sync(kAllLanes, given, distance);
+    }
+  }
+  float sum = x[0];
+#pragma unroll
+  for (int left = L::kLanesOfHead / 2; left > 0; left /= 2)
+    sum += __shfl_xor_sync(kAllLanes, sum, left);
+  return sum;
+}
+
+// The keys that the lanes of a row have seen. max and sum are of the lane's head, as sum_over_row
+// leaves it, values of all heads: the sum of exp(score - max) · v. sum is 0 while there was no key.
+template <class L>
+struct Seen {
+  float max = -INFINITY, sum = 0;
+  float values[L::kHeads][kElems] = {};
+
+  // `x` is of the lane's head: the row's lanes get that of head h.
+  static __device__ float of_head(float x, int h) {
+    return __shfl_sync(kAllLanes, x, h * L::kLanesOfHead, L::kLanes);
+  }
+  __device__ void rescale(float factor) {
+    sum *= factor;
+#pragma unroll
+    for (int h = 0; h < L::kHeads; ++h) {
+      const float x = of_head(factor, h);
+#pragma unroll
+      for (int e = 0; e < kElems; ++e) values[h][e] *= x;
+    }
+  }
+  // All 32 lanes take part. Rows with !is_key hold zeros.
+  __device__ void add(const float (&q)[L::kHeads][kElems],
+                      const uint4& k_bits,
+                      const uint4& v_bits,
+                      bool is_key) {
+    float x[kElems], scores[L::kPadded];
+    to_floats(x, k_bits);
+#pragma unroll
+    for (int h = 0; h < L::kPadded; ++h) {
+      scores[h] = 0;
+      if (h < L::kHeads) {
+#pragma unroll
+        for (int e = 0; e < kElems; ++e) scores[h] = fmaf(q[h][e], x[e], scores[h]);
+      }
+    }
+    const float row_sum = sum_over_row<L>(scores);
+    const float score = is_key ? row_sum : -INFINITY;
+    const bool leads = score > max + kSlack;
+    if (__any_sync(kAllLanes, leads)) {
+      const float factor = leads ? expf(max - score) : 1.0f;  // 0 the first time
+      if (leads) max = score;
+      rescale(factor);
+    }
+    const float p = score == -INFINITY ? 0.0f : expf(score - max);
+    sum += p;
+    to_floats(x, v_bits);
+#pragma unroll
+    for (int h = 0; h < L::kHeads; ++h) {
+      const float weight = of_head(p, h);
+#pragma unroll
+      for (int e = 0; e < kElems; ++e) values[h][e] = fmaf(weight, x[e], values[h][e]);
+    }
+  }
+};
+
+// The rows of a warp to one: max and sum of the lane's head become those of the warp, and of the
+// values, counted through as h · kElems + e, the lane keeps kSums from first_kept on.
+template <class L>
+__device__ int sum_over_rows(float (&x)[L::kHeads * kElems], Seen<L>& seen) {
+  float max = seen.max;
+#pragma unroll
+  for (int distance = kWarpSize / 2; distance >= L::kLanes; distance /= 2)
+    max = fmaxf(max, __shfl_xor_sync(kAllLanes, max, distance));
+  seen.rescale(seen.sum == 0 ? 0.0f : expf(seen.max - max));
+  seen.max = max;
+#pragma unroll
+  for (int h = 0; h < L::kHeads; ++h)
+#pragma unroll
+    for (int e = 0; e < kElems; ++e) x[h * kElems + e] = seen.values[h][e];
+  int first_kept = 0, half = L::kHeads * kElems / 2;
+#pragma unroll
+  for (int distance = kWarpSize / 2; distance >= L::kLanes; distance /= 2, half /= 2) {
+    seen.sum += __shfl_xor_sync(kAllLanes, seen.sum, distance);
+    const bool is_upper = (threadIdx.x & distance) != 0;
+#pragma unroll
+    for (int i = 0; i < L::kHeads * kElems / 2; ++i) {
+      if (i >= half) break;
+      const float given = is_upper ? x[i] : x[i + half];
+      const float kept = is_upper ? x[i + half] : x[i];
+      x[i] = kept + __shfl_xor_sync(kAllLanes, given, distance);
+    }
+    if (is_upper) first_kept += half;
+  }
+  return first_kept;
+}
+
+// Of several parts with their own max and sum: factors for them, so that weight · part sums to the
+// whole, whose max and sum all lanes get. Lane l has part l.
+struct Merged {
+  float weight, max, sum;
+};
+__device__ Merged merge(float max, float sum) {
+  const float greatest = warp_max(sum == 0 ? -INFINITY : max);
+  const float weight = sum == 0 ? 0.0f : expf(max - greatest);
+  return {weight, greatest, warp_sum(weight * sum)};
+}
+
+// Where a split leaves its result: max and sum of each head, then (tile_heads, head_dim) values.
+constexpr int kStats = 2 * kMostHeads;
+__host__ __device__ inline std::int64_t partial_size(int tile_heads, int head_dim) {
+  return kStats + static_cast<std::int64_t>(tile_heads) * head_dim;
+}
+
+// By the block that arrives last: the splits' results are summed in order.
+__device__ void combine(
+    float* out, const float* partial, int n_active, int n_here, const Arguments& a) {
+  __shared__ float weights[kMostHeads][kMostSplits];
+  __shared__ float totals[kMostHeads];
+  __shared__ float4 sums[kThreads];
+  const int warp = threadIdx.x / kWarpSize, lane = threadIdx.x % kWarpSize;
+  const int head_dim = a.shape.head_dim;
+  const std::int64_t step = partial_size(a.tile_heads, head_dim);
+  if (warp < n_here) {
+    float max = -INFINITY;
+    for (int s = lane; s < n_active; s += kWarpSize)
+      max = fmaxf(max, __ldcg(partial + s * step + warp));
+    max = warp_max(max);
+    float sum = 0;
+    for (int s = lane; s < n_active; s += kWarpSize) {
+      const float part = __ldcg(partial + s * step + kMostHeads + warp);
+      const float weight = part == 0 ? 0.0f : expf(__ldcg(partial + s * step + warp) - max);
+      weights[warp][s] = weight;
+      sum += weight * part;
+    }
+    sum = warp_sum(sum);
+    if (lane == 0) totals[warp] = sum;
+  }
+  __syncthreads();
+  // Four elements a thread; where there are threads left, several share out the splits.
+  const int n_columns = n_here * head_dim / 4;
+  const int n_parts = max(kThreads / n_columns, 1);
+  for (int first = 0; first < n_columns; first += kThreads) {
+    const int column = first + threadIdx.x % (n_parts == 1 ? kThreads : n_columns);
+    const int part = n_parts == 1 ? 0 : threadIdx.x / n_columns;
+    const bool is_busy = column < n_columns && part < n_parts;
+    const int head = column * 4 / head_dim;
+    float4 sum = make_float4(0, 0, 0, 0);
+    if (is_busy) {
+      const auto* values = reinterpret_cast<const float4*>(partial + kStats) + column;
+#pragma unroll 8
+      for (int s = part; s < n_active; s += n_parts) {
+        const float weight = weights[head][s];
+        const float4 x = __ldcg(values + s * (step / 4));
+        sum.x += weight * x.x, sum.y += weight * x.y;
+        sum.z += weight * x.z, sum.w += weight * x.w;
+      }
+    }
+    sums[threadIdx.x] = sum;
+    __syncthreads();
+    if (is_busy && part == 0) {
+      for (int other = 1; other < n_parts; ++other) {
+        const float4 x = sums[threadIdx.x + other * n_columns];
+        sum.x += x.x, sum.y += x.y, sum.z += x.z, sum.w += x.w;
+      }
+      const float total = totals[head];
+      reinterpret_cast<float4*>(out)[column] =
+          make_float4(sum.x / total, sum.y / total, sum.z / total, sum.w / total);
+    }
+    __syncthreads();
+  }
+}
+
+// One block a split of the keys (blockIdx.x) and a tile of query heads of a KV head (blockIdx.y).
+// Row r of a step is taken by the kLanes threads from r · kLanes on.
+template <class L>
+__global__ __launch_bounds__(kThreads, 1) void attend_token_kernel(Arguments a) {
+  let_dependents_start();
+  __shared__ float max_of[kWarps][kMostHeads], sum_of[kWarps][kMostHeads];
+  __shared__ float weight_of[kWarps][kMostHeads], total_of[kMostHeads];
+  __shared__ bool is_last;
+  auto* ring = reinterpret_cast<uint4*>(dynamic_shared());  // (kDepth, 2, kThreads)
+  auto* heads = reinterpret_cast<float*>(dynamic_shared() + L::kRingBytes);
+  auto* newest = reinterpret_cast<__half*>(heads + (L::kHeads + 1) * L::kWidth);
+
+  const QkvShape& shape = a.shape;
+  const int warp = threadIdx.x / kWarpSize, lane = threadIdx.x % kWarpSize;
+  const int lane_of_row = threadIdx.x % L::kLanes;
+  const int kv_head = blockIdx.y / a.n_tiles, tile = blockIdx.y % a.n_tiles;
+  const int group = shape.n_heads / shape.n_kv_heads;
+  const int n_here = min(a.tile_heads, group - tile * a.tile_heads);
+  // Written before the chain began.
+  const int n_past = *static_cast<const volatile int*>(a.position);
+  const Split split = split_of(blockIdx.x, gridDim.x, n_past, L::kKeys);
+  if (static_cast<int>(blockIdx.x) >= split.n_active) return;
+  const bool has_newest = static_cast<int>(blockIdx.x) == split.n_active - 1;
+
+  // A thread reads only what it copied itself: no barrier. The past lies in the cache already.
+  const std::int64_t stride = static_cast<std::int64_t>(shape.n_kv_heads) * shape.head_dim;
+  const std::int64_t column = kv_head * shape.head_dim + lane_of_row * kElems;
+  const bool has_column = lane_of_row * kElems < shape.head_dim;
+  const int first_key = split.begin + static_cast<int>(threadIdx.x) / L::kLanes;
+  const auto fetch = [&](int step) {
+    const int key = first_key + step * L::kKeys;
+    const bool is_there = has_column && key < split.end;
+    const std::int64_t offset = is_there ? key * stride + column : 0;
+    uint4* to = ring + (step % kDepth) * 2 * kThreads + threadIdx.x;
+    copy_16_async(to, a.k_cache + offset, is_there);
+    copy_16_async(to + kThreads, a.v_cache + offset, is_there);
+    end_copy_group();
+  };
+#pragma unroll
+  for (int step = 0; step < kDepth; ++step) fetch(step);
+
+  finish_heads<L>(heads, has_newest ? newest : nullptr, a, kv_head, tile, n_past);
+  __syncthreads();
+  float q[L::kHeads][kElems];
+#pragma unroll
+  for (int h = 0; h < L::kHeads; ++h)
+#pragma unroll
+    for (int e = 0; e < kElems; e += 4) {
+      const float4 x =
+          *reinterpret_cast<const float4*>(heads + h * L::kWidth + lane_of_row * kElems + e);
+      q[h][e] = x.x, q[h][e + 1] = x.y, q[h][e + 2] = x.z, q[h][e + 3] = x.w;
+    }
+
+  Seen<L> seen;
+  if (has_newest && warp == 0) {
+    const auto* words = reinterpret_cast<const uint4*>(newest) + lane_of_row;
+    seen.add(q, words[0], words[L::kLanes], threadIdx.x < L::kLanes);
+  }
+  const int n_steps = (split.end - split.begin + L::kKeys - 1) / L::kKeys;
+  for (int step = 0; step < n_steps; ++step) {
+    wait_for_copies<kDepth - 1>();
+    const uint4* from = ring + (step % kDepth) * 2 * kThreads + threadIdx.x;
+    seen.add(q, from[0], from[kThreads], first_key + step * L::kKeys < split.end);
+    fetch(step + kDepth);
+  }
+
+  float x[L::kHeads * kElems];
+  const int first_kept = sum_over_rows<L>(x, seen);
+  wait_for_copies<0>();
+  __syncthreads();                              // the ring is free
+  auto* sums = reinterpret_cast<float*>(ring);  // (kWarps, kSums, 32)
+#pragma unroll
+  for (int i = 0; i < L::kSums; ++i) sums[(warp * L::kSums + i) * kWarpSize + lane] = x[i];
+  const int my_head = lane / L::kLanesOfHead;
+  if (lane < L::kLanes && lane % L::kLanesOfHead == 0 && my_head < L::kHeads)
+    max_of[warp][my_head] = seen.max, sum_of[warp][my_head] = seen.sum;
+  __syncthreads();
+  const int result = static_cast<int>(blockIdx.y) * static_cast<int>(gridDim.x);
+  float* first_partial = a.partial + result * partial_size(a.tile_heads, shape.head_dim);
+  float* partial = first_partial + blockIdx.x * partial_size(a.tile_heads, shape.head_dim);
+  const bool is_alone = split.n_active == 1;
+  for (int h = warp; h < n_here; h += kWarps) {
+    const Merged m = merge(lane < kWarps ? max_of[lane % kWarps][h] : -INFINITY,
+                           lane < kWarps ? sum_of[lane % kWarps][h] : 0.0f);
+    if (lane < kWarps) weight_of[lane][h] = m.weight;
+    if (lane == 0) {
+      total_of[h] = m.sum;
+      if (!is_alone) partial[h] = m.max, partial[kMostHeads + h] = m.sum;
+    }
+  }
+  __syncthreads();
+  float* out =
+      a.out + static_cast<std::int64_t>(kv_head * group + tile * a.tile_heads) * shape.head_dim;
+  // Value `first` + i of a lane's row is element e of head h: the inverse of sum_over_rows.
+  for (int i = warp; i < L::kSums; i += kWarps) {
+    const int h = (first_kept + i) / kElems;
+    const int element = lane_of_row * kElems + (first_kept + i) % kElems;
+    if (h >= n_here || element >= shape.head_dim) continue;
+    float sum = 0;
+#pragma unroll
+    for (int w = 0; w < kWarps; ++w)
+      sum += weight_of[w][h] * sums[(w * L::kSums + i) * kWarpSize + lane];
+    const int at = h * shape.head_dim + element;
+    if (is_alone)
+      out[at] = sum / total_of[h];
+    else
+      partial[kStats + at] = sum;
+  }
+  if (is_alone) return;
+
+  __threadfence();
+  __syncthreads();
+  // Counts from 0 to n_active - 1 and so back to 0, ready for the next launch.
+  if (threadIdx.x == 0) {
+    const auto most = static_cast<unsigned>(split.n_active - 1);
+    is_last = atomicInc(a.arrivals + blockIdx.y, most) == most;
+  }
+  __syncthreads();
+  if (!is_last) return;
+  __threadfence();
+  combine(out, first_partial, split.n_active, n_here, a);
+}
+
+struct Tiles {
+  int n, heads;  // of a KV head, query heads of each
+};
+Tiles tiles_of(const QkvShape& shape) {
+  const int group = shape.n_heads / shape.n_kv_heads;
+  const int n = static_cast<int>(ceil_div(group, kMostHeads));
+  return {n, static_cast<int>(ceil_div(group, n))};
+}
+bool has_kernel(const QkvShape& shape) {
+  return shape.head_dim % kElems == 0 && shape.head_dim <= kMostDim;
+}
+int splits_of(int n_tiles_in_all) {
+  return std::clamp(kBlocks / n_tiles_in_all, 1, kMostSplits);
+}
+
+template <int kLanes, class F>
+void dispatch_heads(int n_heads, F&& f) {
+  if (n_heads <= 1) return f(Layout<kLanes, 1>{});
+  if (n_heads <= 2) return f(Layout<kLanes, 2>{});
+  if (n_heads <= 4) return f(Layout<kLanes, 4>{});
+  if (n_heads <= 7) return f(Layout<kLanes, 7>{});
+  f(Layout<kLanes, 8>{});
+}
+template <class F>
+void dispatch_layout(int head_dim, int n_heads, F&& f) {
+  if (head_dim <= 64) return dispatch_heads<8>(n_heads, f);
+  if (head_dim <= 128) return dispatch_heads<16>(n_heads, f);
+  dispatch_heads<32>(n_heads, f);
+}
+
+AttentionShape attention_shape(const QkvShape& s) {
+  return {.n = 1, .n_heads = s.n_heads, .n_kv_heads = s.n_kv_heads, .head_dim = s.head_dim};
+}
+
+}  // namespace
+
+TokenScratchSize attend_token_scratch(const QkvShape& shape) {
+  if (!has_kernel(shape)) return {attention_scratch_size(attention_shape(shape)), 0};
+  const Tiles tiles = tiles_of(shape);
+  const auto n_tiles = static_cast<std::size_t>(shape.n_kv_heads * tiles.n);
+  const auto n_splits = static_cast<std::size_t>(splits_of(shape.n_kv_heads * tiles.n));
+  return {n_tiles * n_splits * static_cast<std::size_t>(partial_size(tiles.heads, shape.head_dim)),
+          n_tiles};
+}
+
+void attend_token(float* out,
+                  float* partial,
+                  unsigned* arrivals,
+                  float* q,
+                  __half* k_cache,
+                  __half* v_cache,
+                  const float* k,
+                  const float* v,
+                  const int* position,
+                  const QkvVectors& vectors,
+                  const QkvShape& shape,
+                  cudaStream_t stream) {
+  HAIKUDA_CHECK(shape.n == 1 && shape.n_heads % shape.n_kv_heads == 0);
+  HAIKUDA_CHECK(shape.n_dims % 2 == 0 && shape.n_dims <= shape.head_dim);
+  if (!has_kernel(shape)) {
+    finish_qkv(q, k_cache, v_cache, k, v, position, vectors, shape, stream);
+    attention_decode(out, partial, q, k_cache, v_cache, position, attention_shape(shape), stream);
+    return;
+  }
+  const Tiles tiles = tiles_of(shape);
+  const int n_tiles = shape.n_kv_heads * tiles.n;
+  const Arguments arguments{out,     partial,  arrivals, q,     k,       v,          k_cache,
+                            v_cache, position, vectors,  shape, tiles.n, tiles.heads};
+  dispatch_layout(shape.head_dim, tiles.heads, [&](auto layout) {
+    using L = decltype(layout);
+    launch_dependent(attend_token_kernel<L>, grid_of(splits_of(n_tiles), n_tiles), kThreads,
+                   L::kSharedBytes, stream, arguments);
+  });
+}
+
+}  // namespace haikuda::cuda

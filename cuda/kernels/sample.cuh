@@ -1,0 +1,63 @@
+// What the two kernels of sample_token share: logits after bias and penalties, and their order.
+#pragma once
+
+#include <cfloat>
+#include <climits>
+#include <cstdint>
+
+#include "cuda/ops.h"
+
+namespace haikuda::cuda {
+
+// The likelier has the greater key; a token that cannot be chosen has key 0. Of equal keys the
+// lowest id comes first, so that no two tokens are equal.
+struct Ranked {
+  std::uint64_t key;
+  int id;
+};
+__device__ inline bool is_likelier(const Ranked& a, const Ranked& b) {
+  return a.key != b.key ? a.key > b.key : a.id < b.id;
+}
+__device__ inline Ranked nobody() {
+  return {0, INT_MAX};
+}
+
+// Unsigned integers in the order of the finite numbers; minus infinity is 0.
+__device__ inline std::uint64_t key_of(double logit) {
+  if (logit == -INFINITY) return 0;
+  const auto bits = static_cast<std::uint64_t>(__double_as_longlong(logit + 0.0));  // one zero
+  return bits >> 63 != 0 ? ~bits : bits | std::uint64_t{1} << 63;
+}
+__device__ inline double logit_of(std::uint64_t key) {
+  const std::uint64_t bits = key >> 63 != 0 ? key & ~(std::uint64_t{1} << 63) : ~key;
+  return __longlong_as_double(static_cast<long long>(bits));
+}
+
+// The logit of a token as apply_logit_bias and apply_penalties of the host leave it, bit by bit:
+// no product is contracted with a sum.
+__device__ inline double adjusted_logit(const SampleBuffers& b, const CommonChain& chain, int id) {
+  const float raw = b.logits[id];
+  double logit = raw > -FLT_MAX ? fminf(raw, FLT_MAX) : -FLT_MAX;  // NaN too
+  if (chain.has_bias) logit = __dadd_rn(logit, b.bias[id]);
+  if (chain.last_n == 0) return logit;
+  const int count = b.counts[id];
+  if (count == 0 || logit == -INFINITY) return logit;
+  logit = logit > 0 ? logit / chain.repeat : __dmul_rn(logit, chain.repeat);
+  return __dadd_rn(logit, -__dadd_rn(__dmul_rn(count, chain.frequency), chain.presence));
+}
+__device__ inline Ranked ranked(const SampleBuffers& b, const CommonChain& chain, int id) {
+  const std::uint64_t key = key_of(adjusted_logit(b, chain, id));
+  return key == 0 ? nobody() : Ranked{key, id};
+}
+
+// The first kernel finds the likeliest of each group of tokens. Threads t = 0 … kMaximaThreads - 1
+// of the grid take the tokens t, t + kMaximaThreads, …; kGroupLanes neighbours are a group.
+constexpr int kMaximaBlocks = 128;
+constexpr int kMaximaBlockThreads = 256;
+constexpr int kMaximaThreads = kMaximaBlocks * kMaximaBlockThreads;
+constexpr int kGroupLanes = 8;
+static_assert(kMaximaThreads / kGroupLanes == kSampleGroups);
+
+void launch_sample_draw(const SampleBuffers& buffers, cudaStream_t stream);
+
+}  // namespace haikuda::cuda
