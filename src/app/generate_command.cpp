@@ -218,13 +218,6 @@ std::unique_ptr<TraceRecorder> make_trace(const TraceOptions& options,
       TraceRun{fmt::format("haikuda {}", kVersion), backend.device_name(), tokens});
 }
 
-void check_vocabulary(const Model& model, const Tokenizer& tokenizer) {
-  if (tokenizer.vocabulary().size() != model.config.n_vocab)
-    model.files.metadata.fail("tokenizer.ggml.tokens",
-                              fmt::format("expected {} tokens (rows of token_embd.weight), got {}",
-                                          model.config.n_vocab, tokenizer.vocabulary().size()));
-}
-
 ExitCode print_plan(const Options& options,
                     const Model& model,
                     const Placement& placement,

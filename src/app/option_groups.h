@@ -22,6 +22,7 @@ struct RawOptions {
   InfoOptions info;
   TokenizeOptions tokenize;
   DetokenizeOptions detokenize;
+  DiagnoseOptions diagnose;
   DevicesOptions devices;
   std::string device = "auto", gpu_layers = "auto", flash_attention = "auto";
   int main_gpu = -1;

@@ -120,6 +120,14 @@ struct DetokenizeOptions {
   bool special = false;
 };
 
+struct DiagnoseOptions : ModelOptions {
+  std::string prompt = "The quick brown fox jumps over the lazy dog.";
+  int n_decode = 8;
+  std::string against;  // "cpu", a trace or a model file; empty: nothing
+  std::string report;   // HTML file; empty: none
+  bool json = false;
+};
+
 struct DevicesOptions {
   bool json = false;
 };
@@ -129,8 +137,13 @@ struct PrintText {
   std::string text;
 };
 
-using Request = std::
-    variant<Options, InfoOptions, TokenizeOptions, DetokenizeOptions, DevicesOptions, PrintText>;
+using Request = std::variant<Options,
+                             InfoOptions,
+                             TokenizeOptions,
+                             DetokenizeOptions,
+                             DiagnoseOptions,
+                             DevicesOptions,
+                             PrintText>;
 
 // Throws Error(usage), and Error(io) for a configuration file that was named and cannot be read.
 Request parse_options(int argc, const char* const* argv);

@@ -39,6 +39,9 @@ RenderedPrompt render_prompt(const Prompt& prompt,
                              const Tokenizer& tokenizer);
 std::vector<int> tokenize_prompt(const RenderedPrompt& prompt, const Tokenizer& tokenizer);
 
+// Error(model_file) when the tokenizer has not as many tokens as the model.
+void check_vocabulary(const Model& model, const Tokenizer& tokenizer);
+
 // The prompt without as many tokens of its text, from the head or the middle, as make it fit.
 struct TruncatedPrompt {
   RenderedPrompt rendered;

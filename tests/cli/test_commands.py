@@ -157,7 +157,7 @@ class Devices(Commands):
 
 
 class Help(Commands):
-    COMMANDS = ("info", "tokenize", "detokenize", "devices", "completions")
+    COMMANDS = ("info", "tokenize", "detokenize", "diagnose", "devices", "completions")
 
     def options_of(self, text):
         return set(re.findall(r"^ +(?:-\w, )?(?:    )?(--[a-z-]+)", text, re.MULTILINE))
