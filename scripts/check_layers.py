@@ -13,7 +13,7 @@ ALLOWED = {
     "src/main.cpp": {"app", "base"},
     "src/no_cuda.cpp": {"cuda/cuda_backend.h", "base"},
     "src/app": {"infer", "inspect", "text", "cpu", "cuda/cuda_backend.h", "model", "gguf", "base"},
-    "src/inspect": {"infer", "model", "base"},
+    "src/inspect": {"infer", "model", "quant", "base"},
     "src/infer": {"text", "model", "base"},
     "src/cpu": {"infer/backend.h", "infer/kv_layout.h", "infer/probe.h", "model", "quant", "base"},
     "src/model": {"gguf", "quant", "base"},

@@ -26,6 +26,9 @@ ExitCode run_request(TokenizeOptions&& options) {
 ExitCode run_request(DetokenizeOptions&& options) {
   return run_detokenize(options);
 }
+ExitCode run_request(DiagnoseOptions&& options) {
+  return run_diagnose(options);
+}
 ExitCode run_request(DevicesOptions&& options) {
   return run_devices(options);
 }

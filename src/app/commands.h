@@ -11,6 +11,8 @@ ExitCode run_chat(ChatOptions options);
 ExitCode run_info(const InfoOptions& options);
 ExitCode run_tokenize(const TokenizeOptions& options);
 ExitCode run_detokenize(const DetokenizeOptions& options);
+// ExitCode::check_failed when there is a red flag.
+ExitCode run_diagnose(const DiagnoseOptions& options);
 ExitCode run_devices(const DevicesOptions& options);
 ExitCode run_bench(const BenchOptions& options);
 

@@ -23,6 +23,7 @@ struct RawOptions {
   InfoOptions info;
   TokenizeOptions tokenize;
   DetokenizeOptions detokenize;
+  DiagnoseOptions diagnose;
   DevicesOptions devices;
   BenchOptions bench;
   std::vector<std::string> n_prompt, n_gen, n_depth, prompt_gen;  // of bench: lists and ranges

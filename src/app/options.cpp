@@ -32,8 +32,8 @@ constexpr const char* kFooter =
     "model,\n"
     "5 no usable GPU, 6 out of memory, 7 GPU fault or non-finite logits, 8 input or output "
     "failed,\n"
-    "9 prompt longer than the context, 10 bench slower than its baseline, 124 --timeout,\n"
-    "130/143 interrupted, 141 broken pipe.\n"
+    "9 prompt longer than the context, 10 a check failed (diagnose, bench --baseline),\n"
+    "124 --timeout, 130/143 interrupted, 141 broken pipe.\n"
     "--name=value works too. Options are also read from HAIKUDA_NAME and LLAMA_ARG_NAME in the\n"
     "environment and from ~/.config/haikuda/config.ini (name = value); -v shows where each came "
     "from.\n"
@@ -50,6 +50,7 @@ constexpr CommandName kCommands[] = {
     {"tokenize", "the tokens of a text"},
     {"detokenize", "the text of token ids"},
     {"bench", "how fast a model runs here, in llama-bench's rows"},
+    {"diagnose", "is a model on a device healthy, and if not, which stage broke; exit code 10"},
     {"devices", "what this machine can run models on"},
     {"completions", "a completion script for bash, zsh or fish"},
 };
@@ -255,6 +256,12 @@ TokenizeOptions resolve_tokenize(const CLI::App& app, RawOptions&& raw) {
   return std::move(t);
 }
 
+DiagnoseOptions resolve_diagnose(RawOptions&& raw) {
+  raw.diagnose.device = parse_device(raw.device);
+  if (raw.diagnose.prompt.empty()) throw Error(ExitCode::usage, "--prompt: the text is empty");
+  return std::move(raw.diagnose);
+}
+
 // --- Parsing ---
 
 std::string with_sources(std::string message, const std::vector<SourcedOption>& options) {
@@ -355,6 +362,7 @@ Request resolve(const CommandSpec& command,
   if (command.name == "info") return std::move(raw.info);
   if (command.name == "tokenize") return resolve_tokenize(app, std::move(raw));
   if (command.name == "detokenize") return std::move(raw.detokenize);
+  if (command.name == "diagnose") return resolve_diagnose(std::move(raw));
   if (command.name == "devices") return raw.devices;
   if (command.name == "bench") {
     resolve_device(raw);

@@ -133,6 +133,14 @@ struct DetokenizeOptions {
   bool special = false;
 };
 
+struct DiagnoseOptions : ModelOptions {
+  std::string prompt = "The quick brown fox jumps over the lazy dog.";
+  int n_decode = 8;
+  std::string against;  // "cpu", a trace or a model file; empty: nothing
+  std::string report;   // HTML file; empty: none
+  bool json = false;
+};
+
 struct DevicesOptions {
   bool json = false;
 };
@@ -165,6 +173,7 @@ using Request = std::variant<Options,
                              TokenizeOptions,
                              DetokenizeOptions,
                              DevicesOptions,
+                             DiagnoseOptions,
                              BenchOptions,
                              PrintText>;
 

@@ -57,6 +57,34 @@ void add_detokenize_options(CLI::App& app, DetokenizeOptions& o) {
   app.add_flag("--special", o.special, "Write special tokens too");
 }
 
+void add_diagnose_options(CLI::App& app, RawOptions& raw) {
+  DiagnoseOptions& o = raw.diagnose;
+  add_model_option(app, o.model);
+  app.option_defaults()->group("Model");
+  app.add_option("--device", raw.device, "Where to run: auto, cpu, cuda or cuda:N")
+      ->type_name("auto|cpu|cuda|cuda:N")
+      ->capture_default_str();
+  app.add_option("-t,--threads", o.n_threads, "Host threads; 0: one for each core")
+      ->type_name("N")
+      ->check(number_in(0, 1024))
+      ->capture_default_str();
+  app.option_defaults()->group("Examination");
+  app.add_option("-p,--prompt", o.prompt, "Text to run, as it stands")
+      ->type_name("TEXT")
+      ->capture_default_str();
+  app.add_option("-n,--predict,--n-predict", o.n_decode, "Tokens to decode after it")
+      ->type_name("N")
+      ->check(number_in(1, 256))
+      ->capture_default_str();
+  app.add_option("--against", o.against,
+                 "Find where it parts from the CPU, from a trace or from another model file")
+      ->type_name("cpu|FILE");
+  app.option_defaults()->group("Output");
+  app.add_flag("--json", o.json, "One JSON object");
+  app.add_option("--report", o.report, "Write verdicts and charts to FILE, one HTML page")
+      ->type_name("FILE");
+}
+
 }  // namespace
 
 void add_tool_options(CLI::App& app, const std::string& command, RawOptions& raw) {
@@ -64,6 +92,7 @@ void add_tool_options(CLI::App& app, const std::string& command, RawOptions& raw
   if (command == "tokenize") add_tokenize_options(app, raw);
   if (command == "detokenize") add_detokenize_options(app, raw.detokenize);
   if (command == "bench") add_bench_options(app, raw);
+  if (command == "diagnose") add_diagnose_options(app, raw);
   if (command == "devices")
     app.add_flag("--json", raw.devices.json, "One JSON object")->group("Output");
   if (command == "completions")

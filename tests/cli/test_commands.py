@@ -157,7 +157,7 @@ class Devices(Commands):
 
 
 class Help(Commands):
-    COMMANDS = ("chat", "info", "tokenize", "detokenize", "devices", "bench", "completions")
+    COMMANDS = ("chat", "info", "tokenize", "detokenize", "bench", "diagnose", "devices", "completions")
 
     def options_of(self, text):
         return set(re.findall(r"^ +(?:-\w, )?(?:    )?(--[a-z0-9-]+)", text, re.MULTILINE))

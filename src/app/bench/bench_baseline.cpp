@@ -120,7 +120,7 @@ void check_speed(const std::vector<BenchRow>& rows, double fail_below_percent) {
                         test_name(row.test), row.median_ts(), percent, *row.baseline_ts);
   }
   if (!slow.empty())
-    throw Error(ExitCode::slower, fmt::format("slower than the baseline (--fail-below {} %): {}",
+    throw Error(ExitCode::check_failed, fmt::format("slower than the baseline (--fail-below {} %): {}",
                                               fail_below_percent, slow));
 }
 
