@@ -38,7 +38,7 @@ double rate(int n, double seconds) {
 }
 
 void note(const Options& options, const std::string& message) {
-  if (!options.quiet) fmt::print(stderr, "haikuda: note: {}\n", message);
+  if (!options.quiet) tell(fmt::format("haikuda: note: {}\n", message));
 }
 
 // --- The prompt's tokens ---
@@ -61,7 +61,7 @@ int truncated_size(const Options& options, int n_ctx) {
 }
 
 void print_prompt(const std::string& text) {
-  fmt::print(stderr, "{}\n", ::isatty(STDERR_FILENO) == 1 ? for_terminal(text) : text);
+  tell(fmt::format("{}\n", ::isatty(STDERR_FILENO) == 1 ? for_terminal(text) : text));
 }
 
 std::vector<int> prompt_tokens(const Prompt& prompt,
@@ -92,23 +92,23 @@ void print_stats(const GenerateResult& r,
                  const std::string& reason,
                  const SamplerOptions& sampler) {
   const std::string seed = sampler.greedy() ? "greedy" : fmt::format("seed {}", sampler.seed);
-  fmt::print(stderr,
-             "haikuda: load {:.2f} s · prompt {} tokens, {:.1f} tokens/s · generated {} tokens, "
-             "{:.1f} tokens/s · {} · {} · {}\n",
-             run.load_s, r.n_prompt, rate(r.n_prompt, r.prefill_s), r.tokens.size(),
-             rate(r.n_decoded, r.decode_s), reason, seed, run.device);
+  tell(fmt::format(
+      "haikuda: load {:.2f} s · prompt {} tokens, {:.1f} tokens/s · generated {} tokens, "
+      "{:.1f} tokens/s · {} · {} · {}\n",
+      run.load_s, r.n_prompt, rate(r.n_prompt, r.prefill_s), r.tokens.size(),
+      rate(r.n_decoded, r.decode_s), reason, seed, run.device));
 }
 
 void print_settings(const Options& options) {
   for (const Setting& s : options.settings)
-    fmt::print(stderr, "haikuda: {} {} ({})\n", s.name, printable(s.value), printable(s.origin));
+    tell(fmt::format("haikuda: {} {} ({})\n", s.name, printable(s.value), printable(s.origin)));
 }
 
 void print_model(const Model& model, const Backend& backend) {
-  fmt::print(stderr, "haikuda: model {}, {} of {} tensors mapped, context {}, {:.1f} MiB on {}\n",
-             model.description(), model.weights.n_tensors, model.files.tensors.size(),
-             backend.n_ctx(), static_cast<double>(backend.device_bytes()) / (1 << 20),
-             backend.device_name());
+  tell(fmt::format("haikuda: model {}, {} of {} tensors mapped, context {}, {:.1f} MiB on {}\n",
+                   model.description(), model.weights.n_tensors, model.files.tensors.size(),
+                   backend.n_ctx(), static_cast<double>(backend.device_bytes()) / (1 << 20),
+                   backend.device_name()));
 }
 
 // --- The run ---
@@ -243,7 +243,7 @@ ExitCode run_generate(Options options) {
   start_timeout(options.timeout_s);
   if (!options.quiet)
     for (const std::string& warning : options.warnings)
-      fmt::print(stderr, "haikuda: warning: {}\n", warning);
+      tell(fmt::format("haikuda: warning: {}\n", warning));
   TextSink sink(options.output.file, options.output.stream);
   if (options.plan) return plan_run(options, sink);
   const Prompt prompt = gather_prompt(options.prompt);
@@ -275,7 +275,10 @@ ExitCode run_generate(Options options) {
       backend->device_bytes(),  placement.cuda_device.has_value(),
       backend->n_ctx(),         std::chrono::duration<double>(Clock::now() - start).count()};
   if (options.verbose) print_model(model, *backend);
+  check_unchanged(model.files);
   const bool is_complete = generate_all(run, *backend, tokens);
+  // A GPU has its own copy.
+  if (!run.facts.on_gpu) check_unchanged(model.files);
   return is_complete ? ExitCode::ok : stop_requested().value_or(ExitCode::ok);
 }
 

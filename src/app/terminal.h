@@ -13,4 +13,7 @@ std::string for_terminal(std::string_view text);
 // NO_COLOR.
 bool may_use_escapes(int descriptor);
 
+// Writes to stderr. One that is full or closed takes nothing, and the run goes on.
+void tell(std::string_view text);
+
 }  // namespace haikuda
