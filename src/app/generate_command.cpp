@@ -85,6 +85,14 @@ std::vector<int> prompt_tokens(const Prompt& prompt,
   return tokens;
 }
 
+// A GPU's last bits depend on how a prompt is cut, so --deterministic cuts it always the same way.
+// Those of the CPU do not.
+void fix_chunks(Options& options, const Placement& placement) {
+  if (!options.deterministic || !placement.cuda_device) return;
+  options.batch = Options{}.batch;
+  options.ubatch = Options{}.ubatch;
+}
+
 // --- stderr ---
 
 void print_stats(const GenerateResult& r,
@@ -257,6 +265,7 @@ ExitCode run_generate(Options options) {
   if (options.verbose) print_settings(options);
   const Placement placement = place_model(model, options);
   if (!placement.note.empty()) note(options, placement.note);
+  fix_chunks(options, placement);
   const std::vector<int> tokens =
       prompt_tokens(prompt, options, model, *tokenizer, placement.n_ctx);
   check_prompt_fits(static_cast<int>(tokens.size()), placement.n_ctx);

@@ -82,7 +82,8 @@ struct Options : ModelOptions {
   std::optional<int> n_logprobs;
   std::vector<std::string> stop;
   bool ignore_eos = false;
-  double timeout_s = 0;  // 0: none
+  bool deterministic = false;  // the same bytes whatever `batch` and `ubatch` are
+  double timeout_s = 0;        // 0: none
   bool plan = false;
   bool verbose = false;
   bool quiet = false;

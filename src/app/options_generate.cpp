@@ -64,6 +64,8 @@ void add_model_options(CLI::App& app, RawOptions& raw) {
       ->type_name("N")
       ->check(number_in(0, 65536))
       ->capture_default_str();
+  app.add_flag("--deterministic", o.deterministic,
+               "Same bytes whatever -b and -ub say; the CPU gives them always");
   app.add_flag("--plan", o.plan, "Say what the run would need, from the header alone, and stop");
   app.option_defaults()->group("");
   app.add_option("--gpu-layers", raw.gpu_layers, "auto, all or 0")->type_name("auto|all|N");
