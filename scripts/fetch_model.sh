@@ -11,8 +11,16 @@ list=$(cd "$(dirname "$0")/.." && pwd)/models.txt
 say() { echo "fetch_model: $*" >&2; }
 fail() { say "$@"; exit 1; }
 
+# A line of the list is data: nothing in it may become a path, an option or a control character.
+check_line() { # NAME BYTES SHA256 SOURCE
+  local word='[A-Za-z0-9][A-Za-z0-9._-]*'
+  [[ $1 =~ ^$word$ && $2 =~ ^(-|[0-9]{1,15})$ && $3 =~ ^(-|[0-9a-f]{64})$ &&
+    $4 =~ ^(https://[A-Za-z0-9._~:/?=%+-]+|pypi:$word==$word:$word(/$word)*)$ ]] ||
+    fail "$list: the line of this model is not NAME ARCHITECTURE TYPE BYTES SHA256 LICENCE SOURCE as in its head"
+}
+
 list_models() {
-  grep -v '^#' "$list" | while read -r name architecture type bytes _ licence source; do
+  grep -v '^#' "$list" | tr -d '\000-\010\013-\037\177' | while read -r name architecture type bytes _ licence source; do
     printf '%-14s %-7s %-7s %6s MB  %-11s %s\n' "$name" "$architecture" "$type" \
       "$([ "$bytes" = - ] && echo '?' || echo $((bytes / 1000000)))" "$licence" "$source"
   done
@@ -65,8 +73,9 @@ if [ "$1" = --list ]; then
 fi
 
 line=$(grep -v '^#' "$list" | awk -v name="$1" '$1 == name')
-[ -n "$line" ] || { say "unknown model '$1'; known are:"; list_models >&2; exit 2; }
+[ -n "$line" ] || { say "this model is not in models.txt; known are:"; list_models >&2; exit 2; }
 read -r name _ _ bytes sha256 _ source <<<"$line"
+check_line "$name" "$bytes" "$sha256" "$source"
 
 folder=${HAIKUDA_MODELS:-${XDG_CACHE_HOME:-$HOME/.cache}/haikuda/models}
 path=$folder/$name.gguf

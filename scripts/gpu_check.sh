@@ -49,7 +49,8 @@ step() {
 
 step ops "$tests" '[ops]'
 step models "$tests" '[model]'
-step command_line python3 tests/cli/run.py "$build/haikuda" --device cuda
+step command_line python3 tests/cli/run.py "$build/haikuda" --device cuda --label command_line
+step determinism python3 tests/cli/run.py "$build/haikuda" --device cuda --label determinism
 if command -v compute-sanitizer >/dev/null; then
   step memcheck compute-sanitizer --tool memcheck --leak-check full --error-exitcode 1 "$tests" '[memcheck]'
 else

@@ -1,6 +1,13 @@
 // Parse, run, exit code: the only place that catches.
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
 #include <exception>
 #include <new>
+#include <string_view>
 
 #include "app/commands.h"
 #include "app/options.h"
@@ -47,6 +54,32 @@ ExitCode run(int argc, char** argv) {
                     parse_options(argc, argv));
 }
 
+// A stream that the caller closed would give its number to the next file that is opened, and
+// messages would be written into that. Reading and writing it still fail.
+void reserve_standard_streams() {
+  for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
+    if (::fcntl(fd, F_GETFD) < 0 && errno == EBADF)
+      ::open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+}
+
+// Where memory runs out inside a destructor, as that of JSON values, which may not throw: the line
+// and the exit code of main, by what needs no memory.
+[[noreturn]] void on_terminate() {
+  const auto end = [](ExitCode code, std::string_view problem) {
+    for (const std::string_view part : {std::string_view("haikuda: error: "), problem})
+      [[maybe_unused]] const auto written = ::write(STDERR_FILENO, part.data(), part.size());
+    ::_exit(static_cast<int>(code));
+  };
+  try {
+    if (const auto error = std::current_exception()) std::rethrow_exception(error);
+  } catch (const std::bad_alloc&) {
+    end(ExitCode::out_of_memory, "out of host memory; try a smaller model or -c\n");
+  } catch (...) {
+  }
+  end(ExitCode::internal, "internal error: an exception where none may be; please report it\n");
+  std::abort();
+}
+
 int report(ExitCode code, const char* message) {
   if (code != ExitCode::broken_pipe) print_error(message);
   return static_cast<int>(code);
@@ -57,6 +90,8 @@ int report(ExitCode code, const char* message) {
 
 int main(int argc, char** argv) {
   using haikuda::ExitCode;
+  haikuda::reserve_standard_streams();
+  std::set_terminate(haikuda::on_terminate);
   try {
     return static_cast<int>(haikuda::run(argc, argv));
   } catch (const haikuda::Error& e) {

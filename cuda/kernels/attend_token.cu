@@ -592,7 +592,7 @@ void attend_token(float* out,
   dispatch_layout(shape.head_dim, tiles.heads, [&](auto layout) {
     using L = decltype(layout);
     launch_dependent(attend_token_kernel<L>, grid_of(splits_of(n_tiles), n_tiles), kThreads,
-                   L::kSharedBytes, stream, arguments);
+                     L::kSharedBytes, stream, arguments);
   });
 }
 

@@ -75,7 +75,7 @@ void begin_sampling(const SampleBuffers& b,
 
 void sample_token(const SampleBuffers& buffers, cudaStream_t stream) {
   launch_dependent(sample_maxima_kernel, grid_of(kMaximaBlocks), kMaximaBlockThreads, 0, stream,
-                 buffers);
+                   buffers);
   launch_sample_draw(buffers, stream);
 }
 

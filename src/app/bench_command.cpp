@@ -17,6 +17,7 @@
 #include "app/statistics.h"
 #include "app/text_sink.h"
 #include "app/version.h"
+#include "app/terminal.h"
 #include "base/printable.h"
 #include "base/thread_pool.h"
 #include "cpu/cpu_backend.h"
@@ -33,7 +34,7 @@ constexpr int kGreedyTokens = 32;  // that the hash covers
 constexpr int kWarmFirstTokens = 3;
 
 void note(const std::string& message) {
-  fmt::print(stderr, "haikuda: note: {}\n", message);
+  tell(fmt::format("haikuda: note: {}\n", message));
 }
 
 std::string cpu_name() {
@@ -150,7 +151,7 @@ std::vector<BenchRow> measure_all(BenchRunner& runner,
   std::vector<BenchRow> rows;
   for (const BenchTest& test : tests) {
     if (options.progress)
-      fmt::print(stderr, "haikuda: {} of {}: {}\n", rows.size() + 1, tests.size(), test_name(test));
+      tell(fmt::format("haikuda: {} of {}: {}\n", rows.size() + 1, tests.size(), test_name(test)));
     const BenchResult result = runner.measure(test, options.n_repetitions, options.warm_up);
     rows.push_back(make_row(
         result,

@@ -71,7 +71,7 @@ class Chat {
 
   ExitCode run() {
     if (reader_.is_interactive() && !options_.quiet)
-      fmt::print(stderr, "haikuda: /help lists commands, Ctrl-D ends\n");
+      tell("haikuda: /help lists commands, Ctrl-D ends\n");
     while (true) {
       end_at_once_on_signals();
       const std::optional<std::string> message = read_message(reader_);
@@ -119,7 +119,7 @@ class Chat {
       throw Error(ExitCode::usage, "/undo: nothing was said yet");
     if (name == "/reset") conversation_.reset();
     if (name == "/save") save(argument);
-    if (name == "/help") fmt::print(stderr, "{}", help());
+    if (name == "/help") tell(help());
     return name != "/quit";
   }
 

@@ -11,6 +11,7 @@
 #include "app/prompt.h"
 #include "app/text_sink.h"
 #include "app/version.h"
+#include "app/terminal.h"
 #include "base/printable.h"
 #include "inspect/comparison.h"
 #include "inspect/report.h"
@@ -29,7 +30,7 @@ struct Patient {
 Patient load(const Model& model, ModelOptions options, int n_tokens) {
   options.n_ctx = std::max(n_tokens, kRepeats);
   const Placement placement = place_model(model, options);
-  if (!placement.note.empty()) fmt::print(stderr, "haikuda: note: {}\n", placement.note);
+  if (!placement.note.empty()) tell(fmt::format("haikuda: note: {}\n", placement.note));
   check_fits(placement);
   return {make_backend(model, options, placement), placement.cuda_device.has_value()};
 }

@@ -41,7 +41,7 @@ int truncated_size(const Options& options, int n_ctx) {
 }
 
 void print_prompt(const std::string& text) {
-  fmt::print(stderr, "{}\n", ::isatty(STDERR_FILENO) == 1 ? for_terminal(text) : text);
+  tell(fmt::format("{}\n", ::isatty(STDERR_FILENO) == 1 ? for_terminal(text) : text));
 }
 
 struct PromptTokens {
@@ -85,6 +85,14 @@ PromptTokens prompt_tokens(const Prompt& prompt,
   std::string text = rendered.text();
   if (options.prompt.print) print_prompt(text);
   return {std::move(tokens), std::move(text)};
+}
+
+// A GPU's last bits depend on how a prompt is cut, so --deterministic cuts it always the same way.
+// Those of the CPU do not.
+void fix_chunks(Options& options, const Placement& placement) {
+  if (!options.deterministic || !placement.cuda_device) return;
+  options.batch = Options{}.batch;
+  options.ubatch = Options{}.ubatch;
 }
 
 // --- The run ---
@@ -235,6 +243,7 @@ ExitCode run_generate(Options options) {
   const Prompt prompt = gather_prompt(options.prompt);
 
   const OpenedModel opened(options);
+  fix_chunks(options, opened.placement);
   const int n_ctx = opened.placement.n_ctx;
   const PromptTokens tokens =
       prompt_tokens(prompt, options, opened.model, *opened.tokenizer, n_ctx);
@@ -251,7 +260,10 @@ ExitCode run_generate(Options options) {
           {}};
   const auto trace = make_trace(options.trace, opened.model, *loaded.backend, tokens.tokens);
   loaded.backend->set_probe(trace.get());
+  check_unchanged(opened.model.files);
   const bool is_complete = generate_all(run, *loaded.backend);
+  // A GPU has its own copy.
+  if (!run.facts.on_gpu) check_unchanged(opened.model.files);
   if (trace) trace->finish();
   return is_complete ? ExitCode::ok : stop_requested().value_or(ExitCode::ok);
 }

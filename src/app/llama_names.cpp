@@ -60,7 +60,6 @@ constexpr std::array kNames = {
     LlamaName{"--no-escape", ""},
     LlamaName{"--no-display-prompt", ""},
     LlamaName{"--no-context-shift", ""},
-    LlamaName{"--deterministic", ""},
     LlamaName{"--mmap", ""},
     LlamaName{"-cnv", kNotInteractive},
     LlamaName{"--conversation", kNotInteractive},

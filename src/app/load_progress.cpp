@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <cstdio>
+#include <exception>
 
 #include <fmt/format.h>
 
@@ -19,7 +20,17 @@ constexpr auto kTick = std::chrono::milliseconds(100);
 }  // namespace
 
 LoadProgress::LoadProgress(std::string what, bool wanted) : what_(printable(what, 60)) {
-  if (wanted && may_use_escapes(STDERR_FILENO)) thread_ = std::thread([this] { show(); });
+  if (!wanted || !may_use_escapes(STDERR_FILENO)) return;
+  // A run needs no such line: what fails here ends it quietly, a thread must not throw.
+  try {
+    thread_ = std::thread([this] {
+      try {
+        show();
+      } catch (const std::exception&) {
+      }
+    });
+  } catch (const std::exception&) {
+  }
 }
 
 LoadProgress::~LoadProgress() {
@@ -44,12 +55,10 @@ void LoadProgress::show() {
     bar[static_cast<std::size_t>(position)] = '=';
     const double seconds =
         std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-    fmt::print(stderr, "\r[{}] loading {}, {:.1f} s\x1b[K", bar, what_, seconds);
-    std::fflush(stderr);
+    tell(fmt::format("\r[{}] loading {}, {:.1f} s\x1b[K", bar, what_, seconds));
     if (ended_.wait_for(lock, kTick, is_over)) break;
   }
-  fmt::print(stderr, "\r\x1b[K");
-  std::fflush(stderr);
+  tell("\r\x1b[K");
 }
 
 }  // namespace haikuda

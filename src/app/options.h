@@ -96,7 +96,8 @@ struct Options : ModelOptions {
   std::vector<std::string> stop;
   bool keep_stop = false;
   bool ignore_eos = false;
-  double timeout_s = 0;  // 0: none
+  bool deterministic = false;  // the same bytes whatever `batch` and `ubatch` are
+  double timeout_s = 0;        // 0: none
   bool plan = false;
   bool verbose = false;
   bool quiet = false;

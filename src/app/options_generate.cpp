@@ -84,6 +84,8 @@ void add_model_options(CLI::App& app, RawOptions& raw) {
       ->capture_default_str();
   add_device_options(app, raw);
   add_chunk_options(app, raw);
+  app.add_flag("--deterministic", o.deterministic,
+               "Same bytes whatever -b and -ub say; the CPU gives them always");
   app.add_flag("--plan", o.plan, "Say what the run would need, from the header alone, and stop");
   add_hidden_device_options(app, raw);
   app.add_flag("--list-devices")->description("As the command devices");

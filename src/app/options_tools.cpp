@@ -3,6 +3,7 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <new>
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
@@ -129,7 +130,9 @@ void check_config_file(const std::string& path) {
 
 std::vector<ConfigValue> read_config_file(const std::string& path) {
   check_config_file(path);
+  errno = 0;
   std::ifstream in(path);
+  if (!in && errno == ENOMEM) throw std::bad_alloc();
   if (!in) fail_config(ExitCode::io, path, std::strerror(errno));
   std::vector<ConfigValue> out;
   try {
@@ -141,6 +144,7 @@ std::vector<ConfigValue> read_config_file(const std::string& path) {
   } catch (const CLI::Error& e) {
     throw Error(ExitCode::usage, fmt::format("{}: {}", printable(path), printable(e.what())));
   }
+  if (in.bad() && errno == ENOMEM) throw std::bad_alloc();  // which streams swallow
   if (in.bad()) fail_config(ExitCode::io, path, std::strerror(errno));
   return out;
 }

@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <cstring>
 #include <memory>
+#include <new>
 
 #include <fmt/format.h>
 
@@ -112,7 +113,11 @@ std::string read_input(const std::string& path, const char* what) {
                 fmt::format("cannot read {} {}: {}", what,
                             path == "-" ? "from stdin" : "file '" + printable(path) + "'", why));
   };
-  if (!file) fail(std::strerror(errno));
+  const auto fail_by_errno = [&] {
+    if (errno == ENOMEM) throw std::bad_alloc();
+    fail(std::strerror(errno));
+  };
+  if (!file) fail_by_errno();
   std::string text;
   char buffer[1 << 16];
   while (const std::size_t n = std::fread(buffer, 1, sizeof buffer, file.get())) {
@@ -120,7 +125,7 @@ std::string read_input(const std::string& path, const char* what) {
     if (text.size() > kMaxPromptBytes)
       fail(fmt::format("longer than {} MiB", kMaxPromptBytes >> 20));
   }
-  if (std::ferror(file.get()) != 0) fail(std::strerror(errno));
+  if (std::ferror(file.get()) != 0) fail_by_errno();
   return text;
 }
 

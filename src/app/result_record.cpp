@@ -69,7 +69,7 @@ std::string result_line(const RunFacts& run,
                         bool as_event,
                         bool ascii) {
   const GenerateResult& r = sample.result;
-  Json record;
+  Json record = Json::object();  // null that becomes an object cannot be destroyed without memory
   if (as_event) record["type"] = "result";
   record["schema"] = kSchemaVersion;
   record["id"] = fmt::format("{}-{}", run.id, sample.index);

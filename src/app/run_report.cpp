@@ -1,9 +1,8 @@
 #include "app/run_report.h"
 
-#include <cstdio>
-
 #include <fmt/format.h>
 
+#include "app/terminal.h"
 #include "base/printable.h"
 
 namespace haikuda {
@@ -18,23 +17,23 @@ double rate(int n, double seconds) {
 void print_warnings(const Options& options) {
   if (options.quiet) return;
   for (const std::string& warning : options.warnings)
-    fmt::print(stderr, "haikuda: warning: {}\n", warning);
+    tell(fmt::format("haikuda: warning: {}\n", warning));
 }
 
 void note(const Options& options, const std::string& message) {
-  if (!options.quiet) fmt::print(stderr, "haikuda: note: {}\n", message);
+  if (!options.quiet) tell(fmt::format("haikuda: note: {}\n", message));
 }
 
 void print_settings(const Options& options) {
   for (const Setting& s : options.settings)
-    fmt::print(stderr, "haikuda: {} {} ({})\n", s.name, printable(s.value), printable(s.origin));
+    tell(fmt::format("haikuda: {} {} ({})\n", s.name, printable(s.value), printable(s.origin)));
 }
 
 void print_model(const Model& model, const Backend& backend) {
-  fmt::print(stderr, "haikuda: model {}, {} of {} tensors mapped, context {}, {:.1f} MiB on {}\n",
-             model.description(), model.weights.n_tensors, model.files.tensors.size(),
-             backend.n_ctx(), static_cast<double>(backend.device_bytes()) / (1 << 20),
-             backend.device_name());
+  tell(fmt::format("haikuda: model {}, {} of {} tensors mapped, context {}, {:.1f} MiB on {}\n",
+                   model.description(), model.weights.n_tensors, model.files.tensors.size(),
+                   backend.n_ctx(), static_cast<double>(backend.device_bytes()) / (1 << 20),
+                   backend.device_name()));
 }
 
 void print_stats(const GenerateResult& r,
@@ -43,11 +42,11 @@ void print_stats(const GenerateResult& r,
                  const SamplerOptions& sampler) {
   const std::string seed = sampler.greedy() ? "greedy" : fmt::format("seed {}", sampler.seed);
   const std::string reused = r.n_reused > 0 ? fmt::format(" ({} reused)", r.n_reused) : "";
-  fmt::print(stderr,
-             "haikuda: load {:.2f} s · prompt {} tokens{}, {:.1f} tokens/s · generated {} tokens, "
-             "{:.1f} tokens/s · {} · {} · {}\n",
-             run.load_s, r.n_prompt, reused, rate(r.n_prompt - r.n_reused, r.prefill_s),
-             r.tokens.size(), rate(r.n_decoded, r.decode_s), reason, seed, run.device);
+  tell(fmt::format(
+      "haikuda: load {:.2f} s · prompt {} tokens{}, {:.1f} tokens/s · generated {} tokens, "
+      "{:.1f} tokens/s · {} · {} · {}\n",
+      run.load_s, r.n_prompt, reused, rate(r.n_prompt - r.n_reused, r.prefill_s), r.tokens.size(),
+      rate(r.n_decoded, r.decode_s), reason, seed, run.device));
 }
 
 }  // namespace haikuda

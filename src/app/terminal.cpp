@@ -21,6 +21,11 @@ std::string for_terminal(std::string_view text) {
   return out;
 }
 
+void tell(std::string_view text) {
+  std::fwrite(text.data(), 1, text.size(), stderr);
+  std::fflush(stderr);
+}
+
 bool can_move_cursor(int descriptor) {
   const char* term = std::getenv("TERM");
   if (term == nullptr || *term == '\0' || std::string_view(term) == "dumb") return false;

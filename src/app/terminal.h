@@ -17,5 +17,7 @@ bool may_use_escapes(int descriptor);
 
 // "haikuda: error: MESSAGE" on stderr.
 void print_error(const char* message);
+// Writes to stderr. One that is full or closed takes nothing, and the run goes on.
+void tell(std::string_view text);
 
 }  // namespace haikuda

@@ -18,37 +18,35 @@
 namespace haikuda {
 namespace {
 
-class Descriptor {
- public:
-  explicit Descriptor(int fd) : fd_(fd) {}
-  ~Descriptor() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  int get() const { return fd_; }
-
- private:
-  int fd_;
-};
-
 [[noreturn]] void fail(const std::string& path, const std::string& why) {
   throw Error(ExitCode::model_file,
               fmt::format("cannot open model '{}': {}", printable(path), why));
+}
+
+FileStamp stamp_of(const struct stat& status) {
+  const auto nanoseconds = [](const timespec& t) {
+    return std::int64_t{t.tv_sec} * 1'000'000'000 + t.tv_nsec;
+  };
+  return {status.st_size, nanoseconds(status.st_mtim)};
 }
 
 }  // namespace
 
 MappedFile::MappedFile(std::string path) : path_(std::move(path)) {
   // O_NONBLOCK: opening a FIFO must not wait for a writer.
-  const Descriptor fd(::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-  if (fd.get() < 0) fail(path_, std::strerror(errno));
+  descriptor_ = Descriptor(::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  if (descriptor_.get() < 0) fail(path_, std::strerror(errno));
   struct stat status {};
-  if (::fstat(fd.get(), &status) != 0) fail(path_, std::strerror(errno));
+  if (::fstat(descriptor_.get(), &status) != 0) fail(path_, std::strerror(errno));
   if (!S_ISREG(status.st_mode)) fail(path_, "not a regular file");
   if (status.st_size == 0) fail(path_, "the file is empty");
   size_ = static_cast<std::size_t>(status.st_size);
-  void* map = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, fd.get(), 0);
+  stamp_ = stamp_of(status);
+  void* map = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, descriptor_.get(), 0);
+  if (map == MAP_FAILED && errno == ENOMEM)
+    throw Error(ExitCode::out_of_memory,
+                fmt::format("cannot map model '{}': {:.1f} MiB of address space are not available",
+                            printable(path_), static_cast<double>(size_) / (1 << 20)));
   if (map == MAP_FAILED)
     fail(path_, fmt::format("mmap of {} bytes: {}", size_, std::strerror(errno)));
   data_ = static_cast<const std::byte*>(map);
@@ -61,13 +59,26 @@ MappedFile::~MappedFile() {
   ::munmap(const_cast<std::byte*>(data_), size_);
 }
 
+void MappedFile::check_unchanged() const {
+  struct stat status {};
+  if (::fstat(descriptor_.get(), &status) == 0 && stamp_of(status) == stamp_) return;
+  throw Error(ExitCode::model_file,
+              fmt::format("model '{}' changed while it was in use, so its text is not to be "
+                          "trusted; run again when it is complete",
+                          printable(path_)));
+}
+
 MappedFile::MappedFile(MappedFile&& other) noexcept
     : path_(std::move(other.path_)),
+      descriptor_(std::move(other.descriptor_)),
+      stamp_(other.stamp_),
       data_(std::exchange(other.data_, nullptr)),
       size_(std::exchange(other.size_, 0)) {}
 
 MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
   std::swap(path_, other.path_);
+  std::swap(descriptor_, other.descriptor_);
+  std::swap(stamp_, other.stamp_);
   std::swap(data_, other.data_);
   std::swap(size_, other.size_);
   return *this;

@@ -3,16 +3,43 @@
 // vanish end the process: map_guard.h.
 #pragma once
 
+#include <unistd.h>
+
 #include <cstddef>
+#include <cstdint>
 #include <span>
 #include <string>
+#include <utility>
 
 namespace haikuda {
+
+class Descriptor {
+ public:
+  explicit Descriptor(int fd = -1) : fd_(fd) {}
+  ~Descriptor() {
+    if (fd_ >= 0) ::close(fd_);
+  }
+  Descriptor(Descriptor&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  Descriptor& operator=(Descriptor&& other) noexcept {
+    std::swap(fd_, other.fd_);
+    return *this;
+  }
+  int get() const { return fd_; }
+
+ private:
+  int fd_;  // -1: none
+};
+
+// What changes when somebody writes to a file.
+struct FileStamp {
+  std::int64_t bytes = 0, modified_ns = 0;
+  bool operator==(const FileStamp&) const = default;
+};
 
 class MappedFile {
  public:
   // Throws Error(model_file) naming the path when it is missing, unreadable, empty or no regular
-  // file.
+  // file, Error(out_of_memory) when there is no address space for it.
   explicit MappedFile(std::string path);
   ~MappedFile();
   MappedFile(MappedFile&& other) noexcept;
@@ -22,9 +49,14 @@ class MappedFile {
 
   std::span<const std::byte> bytes() const { return {data_, size_}; }
   const std::string& path() const { return path_; }
+  // Throws Error(model_file) when the file was written to since it was opened. One that was moved,
+  // deleted or replaced is still the same here.
+  void check_unchanged() const;
 
  private:
   std::string path_;
+  Descriptor descriptor_;
+  FileStamp stamp_;
   const std::byte* data_ = nullptr;
   std::size_t size_ = 0;
 };

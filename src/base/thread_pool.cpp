@@ -1,8 +1,13 @@
 #include "base/thread_pool.h"
 
-#include <algorithm>
-
 #include <sched.h>
+
+#include <algorithm>
+#include <system_error>
+
+#include <fmt/format.h>
+
+#include "base/error.h"
 
 namespace haikuda {
 namespace {
@@ -26,10 +31,24 @@ int usable_processors() {
 
 ThreadPool::ThreadPool(int n_threads) {
   const int n = n_threads > 0 ? n_threads : usable_processors();
-  for (int i = 1; i < n; ++i) workers_.emplace_back([this] { worker_loop(); });
+  workers_.reserve(static_cast<std::size_t>(n - 1));
+  try {
+    for (int i = 1; i < n; ++i) workers_.emplace_back([this] { worker_loop(); });
+  } catch (const std::system_error& e) {
+    stop();
+    throw Error(ExitCode::out_of_memory, fmt::format("cannot start thread {} of {}: {}; try -t 1",
+                                                     workers_.size() + 2, n, e.code().message()));
+  } catch (...) {
+    stop();  // a thread that runs must not be destroyed
+    throw;
+  }
 }
 
 ThreadPool::~ThreadPool() {
+  stop();
+}
+
+void ThreadPool::stop() {
   {
     const std::lock_guard lock(mutex_);
     stopping_ = true;

@@ -17,7 +17,8 @@ int usable_processors();
 
 class ThreadPool {
  public:
-  // n_threads counts the caller; 0 means one for each processor this process may use.
+  // n_threads counts the caller; 0 means one for each processor this process may use. Throws
+  // Error(out_of_memory) when the system has no more threads to give.
   explicit ThreadPool(int n_threads = 0);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
@@ -32,6 +33,7 @@ class ThreadPool {
 
  private:
   void worker_loop();
+  void stop();
   void run_ranges();
   void wait_until_idle();
 

@@ -1,12 +1,13 @@
 #include "cpu/cpu_backend.h"
 
 #include <algorithm>
-#include <fstream>
+#include <limits>
 
 #include <fmt/format.h>
 
 #include "base/error.h"
 #include "cpu/forward.h"
+#include "cpu/host_memory.h"
 #include "cpu/ops.h"
 
 namespace haikuda {
@@ -60,18 +61,6 @@ class CpuBackend : public Backend {
   cpu::Forward forward_;
 };
 
-// MemAvailable of /proc/meminfo in bytes; 0 when it cannot be read.
-std::size_t available_memory() {
-  std::ifstream in("/proc/meminfo");
-  std::string key, unit;
-  std::size_t kib = 0;
-  while (in >> key >> kib) {
-    if (key == "MemAvailable:") return kib * 1024;
-    std::getline(in, unit);
-  }
-  return 0;
-}
-
 }  // namespace
 
 std::unique_ptr<Backend> make_cpu_backend(const Model& model, const BackendOptions& options) {
@@ -80,7 +69,7 @@ std::unique_ptr<Backend> make_cpu_backend(const Model& model, const BackendOptio
 
 int max_cpu_context(const Model& model) {
   const std::size_t bytes_per_position = KvLayout(model.config, 1).total_elems() * sizeof(float);
-  const std::size_t fits = available_memory() / 2 / bytes_per_position;
+  const std::size_t fits = cpu::available_memory() / 2 / bytes_per_position;
   return static_cast<int>(std::min<std::size_t>(fits, std::numeric_limits<int>::max()));
 }
 

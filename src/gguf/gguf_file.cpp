@@ -10,16 +10,13 @@
 #include "base/error.h"
 #include "base/printable.h"
 #include "gguf/cursor.h"
+#include "gguf/metadata_reader.h"
 
 namespace haikuda {
 namespace {
 
-constexpr std::size_t kMaxKeyBytes = 65535;
-constexpr std::size_t kMaxStringBytes = std::size_t{16} << 20;
-constexpr std::size_t kMaxTokenBytes = std::size_t{64} << 10;  // a string inside an array
 constexpr std::size_t kMaxNameBytes = 64;
 constexpr std::uint64_t kMaxEntries = 65536;
-constexpr std::uint64_t kMaxArray = std::uint64_t{1} << 27;
 constexpr std::uint64_t kMaxAlignment = std::uint64_t{1} << 20;
 constexpr int kMaxDims = 4;
 constexpr std::size_t kMinKeyValueBytes = 8 + 1 + 4 + 1;            // length, one letter, type, u8
@@ -34,157 +31,6 @@ std::optional<std::uint64_t> checked_mul(std::uint64_t a, std::uint64_t b) {
 std::optional<std::uint64_t> checked_add(std::uint64_t a, std::uint64_t b) {
   std::uint64_t out = 0;
   if (__builtin_add_overflow(a, b, &out)) return std::nullopt;
-  return out;
-}
-
-bool is_key_char(char c) {
-  return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' ||
-         c == '.' || c == '-';
-}
-
-std::size_t scalar_bytes(MetaType type) {
-  switch (type) {
-    case MetaType::u8:
-    case MetaType::i8:
-    case MetaType::boolean:
-      return 1;
-    case MetaType::u16:
-    case MetaType::i16:
-      return 2;
-    case MetaType::u32:
-    case MetaType::i32:
-    case MetaType::f32:
-      return 4;
-    case MetaType::u64:
-    case MetaType::i64:
-    case MetaType::f64:
-      return 8;
-    case MetaType::string:
-      return 8;  // its length at least
-    case MetaType::array:
-      break;
-  }
-  return 0;
-}
-
-MetaType read_type(Cursor& in, std::string_view key) {
-  const auto id = in.read<std::uint32_t>("a value type");
-  if (id > static_cast<std::uint32_t>(MetaType::f64))
-    in.fail(fmt::format("key {}: value type {} is unknown (0 to 12 are defined)", key,
-                        static_cast<std::int32_t>(id)));
-  return static_cast<MetaType>(id);
-}
-
-std::uint64_t read_unsigned(Cursor& in, MetaType type, std::string_view key) {
-  switch (type) {
-    case MetaType::u8:
-      return in.read<std::uint8_t>(key);
-    case MetaType::u16:
-      return in.read<std::uint16_t>(key);
-    case MetaType::u32:
-      return in.read<std::uint32_t>(key);
-    default:
-      return in.read<std::uint64_t>(key);
-  }
-}
-
-std::int64_t read_signed(Cursor& in, MetaType type, std::string_view key) {
-  switch (type) {
-    case MetaType::i8:
-      return in.read<std::int8_t>(key);
-    case MetaType::i16:
-      return in.read<std::int16_t>(key);
-    case MetaType::i32:
-      return in.read<std::int32_t>(key);
-    default:
-      return in.read<std::int64_t>(key);
-  }
-}
-
-double read_float(Cursor& in, MetaType type, std::string_view key) {
-  return type == MetaType::f32 ? static_cast<double>(in.read<float>(key)) : in.read<double>(key);
-}
-
-bool read_bool(Cursor& in, std::string_view key) {
-  const auto b = in.read<std::uint8_t>(key);
-  if (b > 1) in.fail(fmt::format("key {}: a bool is 0 or 1, got {}", key, b));
-  return b == 1;
-}
-
-// Calls read_one n times into a vector.
-template <class T, class ReadOne>
-std::vector<T> read_vector(std::uint64_t n, ReadOne read_one) {
-  std::vector<T> out;
-  out.reserve(static_cast<std::size_t>(n));
-  for (std::uint64_t i = 0; i < n; ++i) out.push_back(read_one());
-  return out;
-}
-
-void read_array(Cursor& in, std::string_view key, MetaValue& out) {
-  const MetaType type = out.elem_type = read_type(in, key);
-  const auto n = in.read<std::uint64_t>(key);
-  if (type == MetaType::array) in.fail(fmt::format("key {}: nested arrays are not supported", key));
-  if (n > in.remaining() / scalar_bytes(type) || n > kMaxArray)
-    in.fail(fmt::format("key {}: array of {} {} exceeds the file", key, n, meta_type_name(type)));
-  switch (type) {
-    case MetaType::u8:
-    case MetaType::u16:
-    case MetaType::u32:
-    case MetaType::u64:
-      out.value = read_vector<std::uint64_t>(n, [&] { return read_unsigned(in, type, key); });
-      break;
-    case MetaType::i8:
-    case MetaType::i16:
-    case MetaType::i32:
-    case MetaType::i64:
-      out.value = read_vector<std::int64_t>(n, [&] { return read_signed(in, type, key); });
-      break;
-    case MetaType::f32:
-    case MetaType::f64:
-      out.value = read_vector<double>(n, [&] { return read_float(in, type, key); });
-      break;
-    case MetaType::boolean:
-      out.value = read_vector<bool>(n, [&] { return read_bool(in, key); });
-      break;
-    default: {
-      StringArray strings;
-      strings.reserve(static_cast<std::size_t>(n));
-      for (std::uint64_t i = 0; i < n; ++i) strings.push_back(in.read_string(kMaxTokenBytes, key));
-      out.value = std::move(strings);
-    }
-  }
-}
-
-MetaValue read_value(Cursor& in, std::string_view key) {
-  MetaValue out;
-  out.type = read_type(in, key);
-  switch (out.type) {
-    case MetaType::u8:
-    case MetaType::u16:
-    case MetaType::u32:
-    case MetaType::u64:
-      out.value = read_unsigned(in, out.type, key);
-      break;
-    case MetaType::i8:
-    case MetaType::i16:
-    case MetaType::i32:
-    case MetaType::i64:
-      out.value = read_signed(in, out.type, key);
-      break;
-    case MetaType::f32:
-    case MetaType::f64:
-      out.value = read_float(in, out.type, key);
-      break;
-    case MetaType::boolean:
-      out.value = read_bool(in, key);
-      break;
-    case MetaType::string:
-      out.value = std::string(in.read_string(kMaxStringBytes, key));
-      break;
-    case MetaType::array:
-      read_array(in, key, out);
-      break;
-  }
   return out;
 }
 
@@ -221,18 +67,6 @@ void check_header(Cursor& in,
   if (version > 3)
     in.fail(
         fmt::format("GGUF version {} is newer than this program (2 and 3 are supported)", version));
-}
-
-void read_metadata(Cursor& in, std::uint64_t n, Metadata& metadata) {
-  for (std::uint64_t i = 0; i < n; ++i) {
-    const std::string_view raw = in.read_string(kMaxKeyBytes, "a key");
-    if (raw.empty()) in.fail("empty key");
-    if (!std::all_of(raw.begin(), raw.end(), is_key_char))
-      in.fail(fmt::format("key \"{}\" has characters outside [0-9a-zA-Z_.-]", printable(raw)));
-    std::string key(raw);
-    MetaValue value = read_value(in, printable(key));
-    metadata.insert(std::move(key), std::move(value));
-  }
 }
 
 struct TensorInfo {

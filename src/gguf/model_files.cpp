@@ -108,6 +108,10 @@ ModelFiles open_model_files(const std::string& path) {
   return files;
 }
 
+void check_unchanged(const ModelFiles& files) {
+  for (const MappedFile& map : files.maps) map.check_unchanged();
+}
+
 ModelFiles open_model_bytes(std::span<const std::byte> bytes, const std::string& name) {
   ModelFiles files;
   GgufFile file = parse_file(files, bytes, name);

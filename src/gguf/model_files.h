@@ -24,6 +24,8 @@ struct ModelFiles {
 // Opens `path` and, where it is the first shard of several, its siblings. Throws Error(model_file)
 // naming the shard that is missing or inconsistent.
 ModelFiles open_model_files(const std::string& path);
+// Throws Error(model_file) when one of the files was written to since it was opened.
+void check_unchanged(const ModelFiles& files);
 // A model that lies in memory, which outlives the result.
 ModelFiles open_model_bytes(std::span<const std::byte> bytes, const std::string& name);
 

@@ -73,6 +73,22 @@ Value messages_value(Runtime& runtime, const ordered_json& messages) {
   return value;
 }
 
+// Without JSON between, whose destructor needs memory.
+Value messages_value(Runtime& runtime, std::span<const ChatMessage> messages) {
+  std::vector<Value> items;
+  for (const ChatMessage& message : messages) {
+    jinja::Dict* dict = runtime.dict();
+    const auto set = [&](const char* key, const std::string& text, bool from_input) {
+      dict->set(jinja::dict_key(std::string_view(key)), runtime.text(Text(key, true)),
+                runtime.text(Text(text, from_input)));
+    };
+    set("role", message.role, !is_plain_role(message.role));
+    set("content", message.content, true);
+    items.push_back(dict);
+  }
+  return runtime.list(std::move(items));
+}
+
 std::vector<TextPiece> pieces(const Text& text) {
   std::vector<TextPiece> out;
   std::size_t begin = 0;
@@ -91,8 +107,9 @@ ChatTemplate::~ChatTemplate() = default;
 ChatTemplate::ChatTemplate(ChatTemplate&&) noexcept = default;
 ChatTemplate& ChatTemplate::operator=(ChatTemplate&&) noexcept = default;
 
-std::vector<TextPiece> ChatTemplate::render(const ordered_json& messages,
-                                            const RenderOptions& options) const {
+template <class Messages>
+std::vector<TextPiece> ChatTemplate::render_any(const Messages& messages,
+                                                const RenderOptions& options) const {
   Runtime runtime(name_, options.now);
   jinja::Scope* scope = runtime.scope(nullptr);
   jinja::define_functions(runtime, *scope);
@@ -111,12 +128,14 @@ std::vector<TextPiece> ChatTemplate::render(const ordered_json& messages,
   return pieces(jinja::Interpreter(runtime, scope).render(*tree_));
 }
 
+std::vector<TextPiece> ChatTemplate::render(const ordered_json& messages,
+                                            const RenderOptions& options) const {
+  return render_any(messages, options);
+}
+
 std::vector<TextPiece> ChatTemplate::render(std::span<const ChatMessage> messages,
                                             const RenderOptions& options) const {
-  ordered_json json = ordered_json::array();
-  for (const ChatMessage& message : messages)
-    json.push_back({{"role", message.role}, {"content", message.content}});
-  return render(json, options);
+  return render_any(messages, options);
 }
 
 }  // namespace haikuda

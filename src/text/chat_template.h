@@ -53,6 +53,9 @@ class ChatTemplate {
                                 const RenderOptions& options) const;
 
  private:
+  template <class Messages>
+  std::vector<TextPiece> render_any(const Messages& messages, const RenderOptions& options) const;
+
   std::string name_;
   std::unique_ptr<const jinja::Tree> tree_;
 };

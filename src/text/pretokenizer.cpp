@@ -146,6 +146,7 @@ struct Pretokenizer::Expression {
     PCRE2_SIZE offset = 0;
     code.reset(pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pattern.data()), pattern.size(),
                              PCRE2_UTF | PCRE2_UCP, &error, &offset, nullptr));
+    if (code == nullptr && error == PCRE2_ERROR_HEAP_FAILED) throw std::bad_alloc();
     if (code == nullptr)
       throw Error(ExitCode::internal, fmt::format("pre-tokenizer expression {}: {} at {}", pattern,
                                                   pcre2_message(error), offset));
@@ -164,6 +165,7 @@ struct Pretokenizer::Expression {
       const int found = pcre2_match(code.get(), subject, piece.size(), done, PCRE2_NO_UTF_CHECK,
                                     state.match.get(), state.context.get());
       if (found == PCRE2_ERROR_NOMATCH) break;
+      if (found == PCRE2_ERROR_NOMEMORY) throw std::bad_alloc();
       if (found < 0)
         throw Error(ExitCode::internal, fmt::format("pre-tokenizer: {} at byte {} of {}",
                                                     pcre2_message(found), done, piece.size()));

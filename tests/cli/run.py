@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Runs the executable as its users do and looks at its bytes, messages and exit codes.
 
-    tests/cli/run.py BINARY [--maker MAKER] [--device cpu|cuda] [--list] [GROUP or GROUP.TEST ...]
+    tests/cli/run.py BINARY [--maker MAKER] [--device cpu|cuda] [--label LABEL] [--list] [GROUP or GROUP.TEST ...]
 
-MAKER is haikuda_make_tiny_model, looked for beside BINARY and in tests/ below it. Needs Python 3 and nothing else.
+MAKER is haikuda_make_tiny_model, looked for beside BINARY and in tests/ below it. LABEL keeps the groups of one ctest
+case: command_line, or what a class names as its own. Needs Python 3 and nothing else.
 Exits 0, 1 when a test failed, 4 when all were skipped. The groups are the classes of test_*.py in this folder."""
 import argparse
 import pathlib
@@ -18,6 +19,7 @@ def parse_arguments():
     parser.add_argument("binary", type=pathlib.Path)
     parser.add_argument("--maker", type=pathlib.Path)
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--label")
     parser.add_argument("--list", action="store_true")
     parser.add_argument("tests", nargs="*")
     return parser.parse_args()
@@ -39,9 +41,11 @@ def all_groups():
                 yield name, loader.loadTestsFromTestCase(value)
 
 
-def selected(names):
+def selected(names, label):
     suite = unittest.TestSuite()
     for group, tests in all_groups():
+        if label and all(test.label != label for test in tests):
+            continue
         for test in tests:
             name = f"{group}.{test._testMethodName}"
             if not names or group in names or name in names:
@@ -55,11 +59,13 @@ def main():
         print("\n".join(group for group, _ in all_groups()))
         return 0
     binary = arguments.binary.resolve()
-    suite = selected(arguments.tests)
+    suite = selected(arguments.tests, arguments.label)
     if suite.countTestCases() == 0:
         sys.exit("run.py: no such test; --list names the groups")
     with support.Workplace(binary, (arguments.maker or find_maker(binary)).resolve(), arguments.device):
         result = unittest.TextTestRunner(verbosity=2).run(suite)
+    for line in support.reports:
+        print(line)
     if not result.wasSuccessful():
         return 1
     return 4 if len(result.skipped) == result.testsRun else 0

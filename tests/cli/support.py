@@ -13,7 +13,9 @@ import time
 import unittest
 
 TIMEOUT_S = 120
+REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 _place = None  # the Workplace of this run
+reports = []  # counts that tests print at the end
 
 
 class Workplace:
@@ -24,6 +26,7 @@ class Workplace:
         self._folder = tempfile.TemporaryDirectory(prefix="haikuda-cli-")
         self.folder = pathlib.Path(self._folder.name)
         self.smollm2 = _model_folder() / "smollm2-135m.gguf"
+        self.sanitized = _is_sanitized(binary)  # slower, and with an address space of terabytes
 
     def __enter__(self):
         global _place
@@ -40,6 +43,11 @@ class Workplace:
         if not path.exists():
             subprocess.run([self.maker, "qwen2", "Q8_0", path, "--embd", "64", "--ff", "96", *options], check=True)
         return path
+
+
+def _is_sanitized(binary):
+    data = binary.read_bytes()
+    return b"__asan_init" in data or b"__tsan_init" in data
 
 
 def _model_folder():
@@ -73,6 +81,12 @@ def shell_code(returncode):
 
 class CommandLineTest(unittest.TestCase):
     maxDiff = 4000
+    label = "command_line"  # of the ctest case that runs it
+
+    @staticmethod
+    def report(line):
+        """A count that is printed at the end."""
+        reports.append(line)
 
     def setUp(self):
         self.place = _place

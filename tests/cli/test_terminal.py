@@ -1,4 +1,6 @@
 """A terminal as stdout, and signals."""
+import os
+import pty
 import re
 import signal
 import subprocess
@@ -14,7 +16,58 @@ def escaped(text):
     return HIDDEN.sub(lambda m: f"\\x{ord(m[0]):02x}" if m[0] < "\x80" else f"\\u{{{ord(m[0]):x}}}", text)
 
 
+class TerminalSafety(CommandLineTest):
+    """No byte of a stranger that a terminal would obey reaches one, on either stream."""
+    label = "terminal"
+
+    def shown(self, command):
+        """What a terminal gets that is stdout and stderr of the command."""
+        ours, theirs = pty.openpty()
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=theirs, stderr=theirs,
+                                   env=os.environ | {"TERM": "xterm", "NO_COLOR": "1"})
+        os.close(theirs)
+        data = b""
+        try:
+            while chunk := os.read(ours, 65536):
+                data += chunk
+        except OSError:  # how Linux says that the other side was closed
+            pass
+        os.close(ours)
+        process.wait(60)
+        return data.decode("utf-8", "strict").replace("\r\n", "\n")
+
+    def test_every_command_and_every_error(self):
+        model = self.place.tiny("escapes", "--escapes")
+        nasty = "a\x1b[2J\x07\r\x9b2J\u202eb"
+        odd = self.folder / f"{nasty}.gguf"
+        odd.write_bytes(model.read_bytes())
+        prompt = self.folder / "nasty.txt"
+        prompt.write_text(nasty)
+        wild = ["--temp", "50", "--top-k", "0", "--top-p", "1", "--min-p", "0", "-n", "120", "--ignore-eos", "-s", "3"]
+        run = ["-m", odd, "--device", "cpu", "-t", "1"]
+        commands = [[*run, "-v", "--print-prompt", *wild, nasty], [*run, "-f", prompt, *wild], [*run, "--json", *wild, nasty],
+                    [*run, "--jsonl", "--logprobs", "5", *wild, nasty], [*run, "--plan"], [*run, "--plan", "--json"],
+                    ["info", odd], ["info", odd, "--tensors"], ["info", odd, "--metadata"], ["info", odd, "--json"],
+                    ["tokenize", "-m", odd, nasty], ["tokenize", "-m", odd, "--json", nasty],
+                    ["detokenize", "-m", odd, *map(str, range(329))],
+                    ["-m", nasty, "x"], [*run, f"--{nasty}"], [*run, nasty, nasty], [*run, "-p", "x", "--temp", nasty],
+                    [*run, "-p", "x", "--device", nasty], [*run, "-f", nasty], [*run, "-p", "x", "-o", f"/no/{nasty}"],
+                    [*run, "-p", "x", "--config", nasty], [*run, "--chat-template", nasty, "x"], [*run, "-p", "x", "--stop", ""],
+                    [*run, "-p", "x", "--samplers", nasty], [*run, "-p", "x", "--logit-bias", nasty], [nasty], ["info", nasty],
+                    ["detokenize", "-m", odd, nasty], ["completions", nasty]]
+        n_escaped = 0
+        for command in commands:
+            with self.subTest(command):
+                text = self.shown([self.place.binary, *map(str, command)])
+                self.assertEqual(HIDDEN.findall(text), [], text[:400])
+                n_escaped += "\\x1b" in text or "\\u001b" in text
+        self.assertGreater(n_escaped, len(commands) // 2, "hardly any command showed the bytes")
+        self.report(f"commands shown on a terminal: {len(commands)}, with hostile bytes written out in {n_escaped}")
+
+
 class TerminalOutput(CommandLineTest):
+    label = "terminal"
+
     def on_terminal(self, *arguments, model=None):
         terminal = Terminal(self.command(*arguments, model=model))
         try:

@@ -1,17 +1,23 @@
 #include "support/gguf_writer.h"
 
 #include <algorithm>
+#include <stdexcept>
 #include <utility>
 
 namespace haikuda::test {
 
 ByteWriter& GgufWriter::begin_key(std::string_view key) {
-  ++keys_written_;
-  return metadata_.put_string(key);
+  entries_.push_back({std::string(key), {}});
+  return entries_.back().bytes.put_string(key);
 }
 
-void GgufWriter::begin_array(std::string_view key, MetaType type, std::size_t n) {
-  begin_key(key).put(MetaType::array).put(type).put(static_cast<std::uint64_t>(n));
+ByteWriter& GgufWriter::begin_array(std::string_view key, MetaType type, std::size_t n) {
+  return begin_key(key).put(MetaType::array).put(type).put(static_cast<std::uint64_t>(n));
+}
+
+GgufWriter& GgufWriter::erase(std::string_view key) {
+  std::erase_if(entries_, [&](const Entry& e) { return e.key == key; });
+  return *this;
 }
 
 GgufWriter& GgufWriter::set(std::string_view key, std::string_view value) {
@@ -20,8 +26,8 @@ GgufWriter& GgufWriter::set(std::string_view key, std::string_view value) {
 }
 
 GgufWriter& GgufWriter::set_array(std::string_view key, const std::vector<std::string>& values) {
-  begin_array(key, MetaType::string, values.size());
-  for (const std::string& value : values) metadata_.put_string(value);
+  ByteWriter& out = begin_array(key, MetaType::string, values.size());
+  for (const std::string& value : values) out.put_string(value);
   return *this;
 }
 
@@ -33,8 +39,7 @@ GgufWriter& GgufWriter::set_raw(std::string_view key,
 }
 
 GgufWriter& GgufWriter::add_raw_entry(std::span<const std::byte> entry) {
-  ++keys_written_;
-  metadata_.put_bytes(entry);
+  entries_.emplace_back().bytes.put_bytes(entry);
   return *this;
 }
 
@@ -51,6 +56,17 @@ GgufWriter& GgufWriter::add_tensor(std::string name,
 
 GgufWriter& GgufWriter::add_raw_tensor(RawTensor tensor) {
   tensors_.push_back(std::move(tensor));
+  return *this;
+}
+
+RawTensor& GgufWriter::tensor(std::string_view name) {
+  for (RawTensor& t : tensors_)
+    if (t.name == name) return t;
+  throw std::out_of_range(std::string(name));
+}
+
+GgufWriter& GgufWriter::erase_tensor(std::string_view name) {
+  std::erase_if(tensors_, [&](const RawTensor& t) { return t.name == name; });
   return *this;
 }
 
@@ -71,8 +87,8 @@ ByteWriter GgufWriter::directory() const {
   out.put_text(magic)
       .put(version)
       .put(n_tensors.value_or(tensors_.size()))
-      .put(n_keys.value_or(keys_written_));
-  out.put_bytes(metadata_.bytes());
+      .put(n_keys.value_or(entries_.size()));
+  for (const Entry& e : entries_) out.put_bytes(e.bytes.bytes());
   const std::vector<std::uint64_t> data_offsets = offsets();
   for (std::size_t i = 0; i < tensors_.size(); ++i) {
     const RawTensor& t = tensors_[i];

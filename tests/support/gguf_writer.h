@@ -80,16 +80,15 @@ class GgufWriter {
 
   template <class T>
   requires std::is_arithmetic_v<T> GgufWriter& set(std::string_view key, T value) {
-    begin_key(key).put(meta_type_of<T>());
-    metadata_.put(value);
+    begin_key(key).put(meta_type_of<T>()).put(value);
     return *this;
   }
   GgufWriter& set(std::string_view key, std::string_view value);
   template <class T>
   requires std::is_arithmetic_v<T> GgufWriter& set_array(std::string_view key,
                                                          const std::vector<T>& values) {
-    begin_array(key, meta_type_of<T>(), values.size());
-    for (const T value : values) metadata_.put(value);
+    ByteWriter& out = begin_array(key, meta_type_of<T>(), values.size());
+    for (const T value : values) out.put(value);
     return *this;
   }
   GgufWriter& set_array(std::string_view key, const std::vector<std::string>& values);
@@ -97,6 +96,8 @@ class GgufWriter {
   GgufWriter& set_raw(std::string_view key, std::uint32_t type, std::span<const std::byte> value);
   // Bytes that count as one key and value.
   GgufWriter& add_raw_entry(std::span<const std::byte> entry);
+  // Takes a key away; set() after it replaces the value.
+  GgufWriter& erase(std::string_view key);
 
   // (rows, cols), or a vector of `cols` when rows is 0.
   GgufWriter& add_tensor(std::string name,
@@ -105,6 +106,9 @@ class GgufWriter {
                          std::int64_t cols,
                          std::vector<std::byte> data);
   GgufWriter& add_raw_tensor(RawTensor tensor);
+  // One that was added, to be changed. Throws std::out_of_range.
+  RawTensor& tensor(std::string_view name);
+  GgufWriter& erase_tensor(std::string_view name);
 
   std::vector<std::byte> finish() const;
   // Bytes before the tensor data's padding: header, metadata and directory.
@@ -112,12 +116,15 @@ class GgufWriter {
 
  private:
   ByteWriter& begin_key(std::string_view key);
-  void begin_array(std::string_view key, MetaType type, std::size_t n);
+  ByteWriter& begin_array(std::string_view key, MetaType type, std::size_t n);
   std::vector<std::uint64_t> offsets() const;
   ByteWriter directory() const;
 
-  std::uint64_t keys_written_ = 0;
-  ByteWriter metadata_;
+  struct Entry {
+    std::string key;  // empty for a raw one
+    ByteWriter bytes;
+  };
+  std::vector<Entry> entries_;
   std::vector<RawTensor> tensors_;
 };
 

@@ -17,7 +17,8 @@ using haikuda::test::TinyRope;
 constexpr const char* kUsage =
     "usage: make_tiny_model ARCH DTYPE OUT.gguf [--layers N --embd N --heads N --kv-heads N "
     "--head-dim N\n"
-    "       --ff N --ctx N --untied --rope none|linear|yarn|llama3 --seed N --embd-type T]\n";
+    "       --ff N --ctx N --untied --rope none|linear|yarn|llama3 --seed N --embd-type T "
+    "--escapes]\n";
 
 DType parse_dtype(const std::string& name) {
   for (const haikuda::DTypeInfo& info : haikuda::all_dtypes())
@@ -69,8 +70,8 @@ void run(int argc, char** argv) {
   o.dtype = parse_dtype(argv[2]);
   for (int i = 4; i < argc; ++i) {
     const std::string flag = argv[i];
-    if (flag == "--untied") {
-      o.tied = false;
+    if (flag == "--untied" || flag == "--escapes") {
+      (flag == "--untied" ? o.tied : o.escapes) = flag == "--escapes";
       continue;
     }
     if (i + 1 == argc) throw std::invalid_argument(flag + " needs a value");

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "support/gguf_writer.h"
+#include "support/random_blocks.h"
 
 namespace haikuda::test {
 namespace {
@@ -230,6 +231,23 @@ void add_placements(Cases& cases) {
 }
 
 }  // namespace
+
+GgufWriter sample_gguf() {
+  GgufWriter w;
+  w.set("general.architecture", "llama").set("general.alignment", std::uint32_t{32});
+  w.set("a.flag", true)
+      .set("a.float", 0.5f)
+      .set("a.wide", std::int64_t{-5})
+      .set("a.byte", std::uint8_t{9});
+  w.set_array("a.strings", std::vector<std::string>{"one", "", "three"});
+  w.set_array("a.floats", std::vector<double>{1, 2})
+      .set_array("a.flags", std::vector<std::uint16_t>{1, 2, 3});
+  w.add_tensor("token_embd.weight", DType::Q8_0, 8, 64, random_weights(DType::Q8_0, 8, 64, 1, 1));
+  w.add_tensor("norm.weight", DType::F32, 0, 17, random_weights(DType::F32, 1, 17, 1, 2));
+  w.add_tensor("blk.0.bias", DType::F32, 0, 256, random_weights(DType::F32, 1, 256, 1, 4));
+  w.add_tensor("blk.0.w", DType::Q4_0, 2, 32, random_weights(DType::Q4_0, 2, 32, 1, 3));
+  return w;
+}
 
 std::vector<GgufCase> malformed_gguf_cases() {
   Cases cases;

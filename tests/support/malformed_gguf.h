@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "support/gguf_writer.h"
 
 namespace haikuda::test {
 
@@ -19,5 +20,8 @@ struct GgufCase {
 };
 
 std::vector<GgufCase> malformed_gguf_cases();
+
+// Well-formed, some 2 KB, with every kind of entry; every byte before the data matters.
+GgufWriter sample_gguf();
 
 }  // namespace haikuda::test

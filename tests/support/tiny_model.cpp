@@ -153,8 +153,22 @@ void set_config(GgufWriter& w, const TinyModelOptions& o, const Shape& s) {
       .set("general.quantization_version", std::uint32_t{2});
 }
 
-void set_vocabulary(GgufWriter& w) {
-  const std::vector<std::string> tokens = tiny_tokens();
+// Clears the screen, sets the title, turns the writing direction.
+constexpr std::string_view kEscapes =
+    "\x1b[2J\x1b]0;x\x07\r\xc2\x9b"
+    "2J\xe2\x80\xae\x7f";
+
+void add_escapes(GgufWriter& w, std::vector<std::string>& tokens) {
+  const std::string text(kEscapes);
+  w.erase("general.name").set("general.name", text).set("general.description", text);
+  w.set_array("general.tags", std::vector<std::string>{text, text});
+  for (std::size_t i = 290; i + std::size(kSpecials) < tokens.size(); ++i)
+    tokens[i] = text + std::to_string(i);
+}
+
+void set_vocabulary(GgufWriter& w, bool escapes) {
+  std::vector<std::string> tokens = tiny_tokens();
+  if (escapes) add_escapes(w, tokens);
   const auto n = static_cast<std::uint32_t>(tokens.size());
   std::vector<std::int32_t> types(n, 1);
   for (std::size_t i = n - std::size(kSpecials); i < n; ++i) types[i] = 3;
@@ -163,7 +177,8 @@ void set_vocabulary(GgufWriter& w) {
   w.set_array("tokenizer.ggml.merges", tiny_merges());
   w.set("tokenizer.ggml.eos_token_id", n - 1).set("tokenizer.ggml.padding_token_id", n - 3);
   w.set("tokenizer.ggml.bos_token_id", n - 3).set("tokenizer.ggml.add_bos_token", false);
-  w.set("tokenizer.chat_template", kChatTemplate);
+  w.set("tokenizer.chat_template",
+        escapes ? std::string(kEscapes).append(kChatTemplate) : std::string(kChatTemplate));
 }
 
 // Adds tensors, each from a seed of its own.
@@ -249,12 +264,12 @@ std::vector<std::string> tiny_tokens() {
   return out;
 }
 
-std::vector<std::byte> make_tiny_model(const TinyModelOptions& options) {
+GgufWriter tiny_model_writer(const TinyModelOptions& options) {
   const Shape s = resolve(options);
   const auto n_vocab = static_cast<int>(tiny_tokens().size());
   GgufWriter writer;
   set_config(writer, options, s);
-  set_vocabulary(writer);
+  set_vocabulary(writer, options.escapes);
   Weights w(writer, options.seed);
   w.matrix("token_embd.weight", s.embedding_dtype, n_vocab, options.n_embd, 2);
   if (options.rope == TinyRope::llama3) {
@@ -264,7 +279,11 @@ std::vector<std::byte> make_tiny_model(const TinyModelOptions& options) {
   for (int layer = 0; layer < options.n_layers; ++layer) add_layer(w, options, s, layer);
   w.vector("output_norm.weight", options.n_embd, 1, 0.1f);
   if (!options.tied) w.matrix("output.weight", s.embedding_dtype, n_vocab, options.n_embd, 2);
-  return writer.finish();
+  return writer;
+}
+
+std::vector<std::byte> make_tiny_model(const TinyModelOptions& options) {
+  return tiny_model_writer(options).finish();
 }
 
 }  // namespace haikuda::test

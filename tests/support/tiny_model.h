@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/dtype.h"
+#include "support/gguf_writer.h"
 
 namespace haikuda::test {
 
@@ -31,10 +32,13 @@ struct TinyModelOptions {
   bool tied = true;  // no output.weight
   TinyRope rope = TinyRope::none;
   std::uint64_t seed = 1;
+  bool escapes = false;  // what a terminal would obey, in every text of the metadata
 };
 
 // Throws Error(usage) for options that do not fit together.
 std::vector<std::byte> make_tiny_model(const TinyModelOptions& options);
+// The same before it is written, for a test to change.
+GgufWriter tiny_model_writer(const TinyModelOptions& options);
 
 // The vocabulary: 256 bytes, merged tokens, then <|endoftext|> <|im_start|> <|im_end|>.
 std::vector<std::string> tiny_tokens();

@@ -1,5 +1,9 @@
 // The GGUF parser: what is written comes back, what is malformed is refused by name.
+#include <sys/mman.h>
+#include <sys/resource.h>
+
 #include <cmath>
+#include <cstdio>
 #include <limits>
 #include <string>
 #include <vector>
@@ -54,23 +58,6 @@ void check_number(MetaType type, std::uint32_t version) {
   REQUIRE(std::get<std::vector<Wide>>(got.value) ==
           std::vector<Wide>(values.begin(), values.end()));
   REQUIRE(std::get<std::vector<Wide>>(round_trip_array(std::vector<T>{}, version).value).empty());
-}
-
-// Small, with every kind of entry; every byte before the data matters.
-GgufWriter sample_file() {
-  GgufWriter w;
-  w.set("general.architecture", "llama").set("general.alignment", std::uint32_t{32});
-  w.set("a.flag", true)
-      .set("a.float", 0.5f)
-      .set("a.wide", std::int64_t{-5})
-      .set("a.byte", std::uint8_t{9});
-  w.set_array("a.strings", std::vector<std::string>{"one", "", "three"});
-  w.set_array("a.floats", std::vector<double>{1, 2})
-      .set_array("a.flags", std::vector<std::uint16_t>{1, 2, 3});
-  w.add_tensor("token_embd.weight", DType::Q8_0, 8, 64, random_weights(DType::Q8_0, 8, 64, 1, 1));
-  w.add_tensor("norm.weight", DType::F32, 0, 17, random_weights(DType::F32, 1, 17, 1, 2));
-  w.add_tensor("blk.0.w", DType::Q4_0, 2, 32, random_weights(DType::Q4_0, 2, 32, 1, 3));
-  return w;
 }
 
 enum class Verdict { accepted, refused };
@@ -171,7 +158,8 @@ TEST_CASE("parse_gguf: general.alignment from 1 to 1 MiB is respected", "[gguf]"
           (12 + alignment - 1) / alignment * alignment);
 }
 
-TEST_CASE("parse_gguf: a malformed file is refused with its code and names the field", "[gguf]") {
+TEST_CASE("parse_gguf: a malformed file is refused with its code and names the field",
+          "[gguf][hostile]") {
   for (const GgufCase& c : malformed_gguf_cases()) {
     CAPTURE(c.name);
     if (!c.code) {
@@ -187,6 +175,61 @@ TEST_CASE("parse_gguf: a malformed file is refused with its code and names the f
   }
 }
 
+// A file of `head` and zeros up to `size`, which takes no memory for the zeros.
+class SparseFile {
+ public:
+  SparseFile(std::span<const std::byte> head, std::size_t size)
+      : size_(size),
+        data_(static_cast<std::byte*>(::mmap(nullptr,
+                                             size,
+                                             PROT_READ | PROT_WRITE,
+                                             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+                                             -1,
+                                             0))) {
+    REQUIRE(data_ != MAP_FAILED);
+    std::copy(head.begin(), head.end(), data_);
+  }
+  ~SparseFile() { ::munmap(data_, size_); }
+  SparseFile(const SparseFile&) = delete;
+  SparseFile& operator=(const SparseFile&) = delete;
+  std::span<const std::byte> bytes() const { return {data_, size_}; }
+
+ private:
+  std::size_t size_;
+  std::byte* data_;
+};
+
+long peak_memory_kib() {
+  rusage usage{};
+  ::getrusage(RUSAGE_SELF, &usage);
+  return usage.ru_maxrss;
+}
+
+TEST_CASE("parse_gguf: metadata that would take more than 512 MiB is refused before it is taken",
+          "[gguf][hostile]") {
+  const MetaType type = GENERATE(MetaType::u8, MetaType::i8, MetaType::i16, MetaType::f32);
+  constexpr std::uint64_t n = (std::uint64_t{64} << 20) + 1;  // 8 bytes each in memory
+  const ByteWriter array = ByteWriter().put_string("wide").put(MetaType::array).put(type).put(n);
+  GgufWriter w = GgufWriter().set("general.architecture", "llama").add_raw_entry(array.bytes());
+  const SparseFile file(w.finish(), 4 * n + 4096);
+  const long before = peak_memory_kib();
+  const Error error = error_of([&] { parse_gguf(file.bytes(), "wide.gguf"); });
+  REQUIRE(error.code() == ExitCode::model_file);
+  REQUIRE_THAT(error.what(),
+               contains_text("key wide: the metadata needs more than 512 MiB of memory"));
+  REQUIRE(peak_memory_kib() - before < 16 * 1024);
+}
+
+TEST_CASE("parse_gguf: the cap counts all keys together", "[gguf][hostile]") {
+  // 40 arrays of 16 MiB in memory each, of which the file holds 2.
+  GgufWriter w;
+  for (int i = 0; i < 40; ++i)
+    w.set_array("k" + std::to_string(i), std::vector<std::uint8_t>(std::size_t{2} << 20));
+  const std::vector<std::byte> bytes = w.finish();
+  const Error error = error_of([&] { parse_gguf(bytes, "many.gguf"); });
+  REQUIRE_THAT(error.what(), contains_text("key k31: the metadata needs more than 512 MiB"));
+}
+
 TEST_CASE("parse_gguf: a missing or mistyped general.architecture is named", "[gguf]") {
   const auto architecture = [](const GgufWriter& w) {
     const std::vector<std::byte> bytes = w.finish();
@@ -199,10 +242,10 @@ TEST_CASE("parse_gguf: a missing or mistyped general.architecture is named", "[g
                contains_text("general.architecture: expected a string, got u32"));
 }
 
-TEST_CASE("parse_gguf: every prefix of a valid file parses or is refused", "[gguf]") {
-  const GgufWriter w = sample_file();
+TEST_CASE("parse_gguf: every prefix of a valid file parses or is refused", "[gguf][hostile]") {
+  const GgufWriter w = sample_gguf();
   const std::vector<std::byte> bytes = w.finish();
-  REQUIRE(bytes.size() > 1000);
+  REQUIRE(bytes.size() > 2000);
   REQUIRE(parse_verdict(bytes) == Verdict::accepted);
   for (std::size_t n = 0; n < bytes.size(); ++n) {
     // An own allocation, so that a sanitizer sees a read past the end.
@@ -211,10 +254,12 @@ TEST_CASE("parse_gguf: every prefix of a valid file parses or is refused", "[ggu
     const Verdict verdict = parse_verdict(cut);
     if (n < w.directory_bytes()) REQUIRE(verdict == Verdict::refused);
   }
+  std::printf("prefixes of a valid file tried: %zu\n", bytes.size());
 }
 
-TEST_CASE("parse_gguf: every change of one byte before the data parses or is refused", "[gguf]") {
-  const GgufWriter w = sample_file();
+TEST_CASE("parse_gguf: every change of one byte before the data parses or is refused",
+          "[gguf][hostile]") {
+  const GgufWriter w = sample_gguf();
   std::vector<std::byte> bytes = w.finish();
   int n_refused = 0;
   for (std::size_t i = 0; i < w.directory_bytes(); ++i) {
@@ -226,6 +271,7 @@ TEST_CASE("parse_gguf: every change of one byte before the data parses or is ref
     bytes[i] = original;
   }
   REQUIRE(n_refused > 1000);
+  std::printf("changes of one byte tried: %zu, refused %d\n", 256 * w.directory_bytes(), n_refused);
 }
 
 TEST_CASE("parse_gguf: reads the tiny models", "[gguf][support]") {

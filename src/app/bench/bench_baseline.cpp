@@ -120,8 +120,9 @@ void check_speed(const std::vector<BenchRow>& rows, double fail_below_percent) {
                         test_name(row.test), row.median_ts(), percent, *row.baseline_ts);
   }
   if (!slow.empty())
-    throw Error(ExitCode::check_failed, fmt::format("slower than the baseline (--fail-below {} %): {}",
-                                              fail_below_percent, slow));
+    throw Error(
+        ExitCode::check_failed,
+        fmt::format("slower than the baseline (--fail-below {} %): {}", fail_below_percent, slow));
 }
 
 }  // namespace haikuda

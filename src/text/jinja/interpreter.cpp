@@ -100,9 +100,10 @@ Interpreter::Flow Interpreter::run_node(const SetBlock& node) {
   Text text;
   const Flow flow = capture(node.body, text);
   if (flow != Flow::next) return flow;
-  const Value value = node.filter == nullptr ? runtime_.text(std::move(text))
-                                             : eval_filter(*node.filter, std::move(text));
-  assign(node.target, value, *scope_);
+  if (node.filter == nullptr)
+    assign(node.target, runtime_.text(std::move(text)), *scope_);
+  else
+    assign(node.target, eval_filter(*node.filter, std::move(text)), *scope_);
   return Flow::next;
 }
 

@@ -1,0 +1,211 @@
+#!/usr/bin/env python3
+"""Runs the executable for a long time in every way a user might, and watches what should not move."""
+import argparse
+import collections
+import hashlib
+import os
+import pathlib
+import random
+import re
+import resource
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+WORDS = "rain moon river stone light 世界 é 🙂 the of and 12 3.5 \n ## { } <|im_end|> \t".split(" ")
+SAMPLERS = [["--temp", "0"], ["--temp", "0.8"], ["--temp", "2", "--top-k", "0", "--min-p", "0.01"],
+            ["--mirostat", "2"], ["--temp", "1", "--dry-multiplier", "0.8"], ["--temp", "1", "--repeat-penalty", "1.3"]]
+TIMEOUT_S = 300
+DRIFT = 0.05
+
+
+class Soak:
+    def __init__(self, options):
+        self.options = options
+        self.random = random.Random(options.seed)
+        self.hashes = {}  # of a command's stdout
+        self.counts = collections.Counter()
+        self.rates = []  # tokens/s of the fixed run, in order
+        self.memory = collections.defaultdict(list)  # number of samples -> peak KiB of each run
+        self.gpu = []
+        self.failures = []
+        self.folder = tempfile.TemporaryDirectory(prefix="haikuda-soak-")
+
+    def fail(self, what):
+        self.failures.append(what)
+        print(f"soak: FAILED: {what}", file=sys.stderr, flush=True)
+
+    def command(self, *arguments, model=None):
+        return [self.options.binary, "-m", str(model or self.options.model), "--device", self.options.device,
+                "-t", str(self.options.threads), *arguments]
+
+    def prompt(self):
+        return " ".join(self.random.choice(WORDS) for _ in range(int(2 ** self.random.uniform(0, 8))))
+
+    def start(self, command):
+        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                start_new_session=True)
+
+    def finish(self, process):
+        """stdout, stderr, exit code as a shell sees it, peak memory in KiB; nobody of its process group may be left."""
+        try:
+            stdout, stderr = process.communicate(timeout=TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            stdout, stderr = process.communicate()
+            self.fail(f"hangs: {process.args}")
+        try:
+            os.killpg(process.pid, 0)
+            self.fail(f"left a process behind: {process.args}")
+        except ProcessLookupError:
+            pass
+        try:
+            stdout.decode("utf-8", "strict")
+        except UnicodeDecodeError:
+            self.fail(f"no UTF-8 on stdout: {process.args}")
+        code = process.returncode
+        return stdout, stderr.decode("utf-8", "replace"), code if code >= 0 else 128 - code
+
+    def expect(self, command, *codes):
+        stdout, stderr, code = self.finish(self.start(command))
+        if code not in codes:
+            self.fail(f"exit {code}, expected {codes}: {command}: {stderr[-300:]}")
+        return stdout, stderr
+
+    # --- What is done ---
+
+    def repeat(self):
+        """A random run, and now and then one of those before it: the same bytes."""
+        if self.hashes and self.random.random() < 0.4:
+            command = self.random.choice(list(self.hashes))
+        else:
+            command = tuple(self.command("-p", self.prompt(), "-n", str(self.random.randint(0, 48)), "-s",
+                                         str(self.random.randint(0, 999)), "-q", "-c", "1024",
+                                         *self.random.choice(SAMPLERS), *self.random.choice([[], ["--json"], ["--stream"]])))
+        stdout, _ = self.expect(list(command), 0)
+        if "--json" in command:  # its times differ
+            stdout = re.sub(rb'"[a-z_]*(_s|per_s|second)[a-z_]*":[^,}]*', b"", stdout)
+            stdout = re.search(rb'"text":"(\\.|[^"\\])*"', stdout)[0]
+        digest = hashlib.sha256(stdout).hexdigest()
+        if self.hashes.setdefault(command, digest) != digest:
+            self.fail(f"another text: {command}")
+        self.counts["repeats"] += 1
+
+    def interrupt(self):
+        process = self.start(self.command("-p", self.prompt(), "-n", "500", "--ignore-eos", "-c", "2048"))
+        time.sleep(self.random.random() ** 2 * 3)
+        number = self.random.choice([signal.SIGINT, signal.SIGTERM])
+        process.send_signal(number)
+        _, stderr, code = self.finish(process)
+        if code not in (0, 128 + number):
+            self.fail(f"exit {code} after signal {number}: {stderr[-300:]}")
+        self.counts["interrupts"] += 1
+
+    def truncate(self):
+        """The file loses its end before or while it is read."""
+        path = pathlib.Path(self.folder.name) / "cut.gguf"
+        shutil.copy(self.options.model, path)
+        process = self.start(self.command("-p", self.prompt(), "-n", "200", "--ignore-eos", "-c", "1024", model=path))
+        time.sleep(self.random.random() * 2)
+        os.truncate(path, self.random.randrange(os.path.getsize(path)))
+        _, stderr, code = self.finish(process)
+        if code not in (0, 3):
+            self.fail(f"exit {code} with a truncated file: {stderr[-300:]}")
+        path.unlink()
+        self.counts["truncations"] += 1
+
+    def close_pipe(self):
+        process = self.start(self.command("-p", self.prompt(), "-n", "500", "--ignore-eos", "-q", "-c", "1024", "--stream"))
+        process.stdout.read(self.random.randint(1, 40))
+        process.stdout.close()
+        code = process.wait(TIMEOUT_S)
+        process.stderr.close()
+        if code not in (141, -signal.SIGPIPE):
+            self.fail(f"exit {code} after the pipe was closed")
+        self.counts["closed pipes"] += 1
+
+    def many_samples(self):
+        """One process, 1 and 12 texts: the memory does not grow with their number."""
+        for n in (1, 12):
+            process = self.start(self.command("-p", "hello", "-n", "16", "--ignore-eos", "-q", "-c", "256", "-s", "1",
+                                              "--num-samples", str(n)))
+            for stream in (process.stdout, process.stderr):
+                stream.read()
+                stream.close()
+            _, status, usage = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
+            if process.returncode != 0:
+                self.fail(f"exit {process.returncode} with {n} samples")
+            self.memory[n].append(usage.ru_maxrss)
+        self.counts["processes of several texts"] += 1
+
+    def measure(self):
+        """The fixed run, for the drift of its speed."""
+        _, stderr = self.expect(self.command("-p", "The rain", "-n", "64", "--ignore-eos", "--temp", "0", "-c", "256"), 0)
+        self.rates.append(float(re.findall(r"([\d.]+) tokens/s", stderr)[-1]))
+        if self.options.device == "cuda":
+            used = subprocess.run(["nvidia-smi", "--query-gpu=memory.used", "--format=csv,noheader,nounits"],
+                                  capture_output=True, text=True, check=True).stdout
+            self.gpu.append(int(used.split()[0]))
+        self.counts["speed measurements"] += 1
+
+    # --- Summary ---
+
+    def judge(self):
+        print("soak: " + ", ".join(f"{n} {name}" for name, n in sorted(self.counts.items())))
+        print(f"soak: {len(self.hashes)} different commands repeated, {len(self.failures)} failures")
+        one, many = self.memory[1], self.memory[12]
+        print(f"soak: peak memory KiB: 1 text {min(one)}..{max(one)}, 12 texts {min(many)}..{max(many)}")
+        if statistics.median(many) - statistics.median(one) > 1024:
+            self.fail("the memory grows with the number of texts")
+        half = len(one) // 2
+        if half >= 3 and abs(statistics.median(one[half:]) - statistics.median(one[:half])) > 1024:
+            self.fail("the memory of a run moved over time")
+        if self.gpu:
+            print(f"soak: GPU memory used between runs: {min(self.gpu)}..{max(self.gpu)} MiB")
+            if self.gpu[-1] - self.gpu[0] > 16:
+                self.fail("GPU memory is not given back")
+        third = max(1, len(self.rates) // 3)
+        drift = statistics.median(self.rates[-third:]) / statistics.median(self.rates[:third]) - 1
+        print(f"soak: decoding {statistics.median(self.rates):.1f} tokens/s in the median, "
+              f"last third against first {100 * drift:+.1f} %")
+        if drift < -DRIFT:
+            print(f"soak: slower by more than {100 * DRIFT:.0f} %; on a machine that others use that may be theirs")
+            if self.options.strict:
+                self.fail("throughput drifted")
+        children = resource.getrusage(resource.RUSAGE_CHILDREN)
+        print(f"soak: processor time of all runs {children.ru_utime + children.ru_stime:.0f} s")
+        return 1 if self.failures else 0
+
+    def run(self):
+        end = time.monotonic() + 60 * self.options.minutes
+        deeds = [self.repeat] * 6 + [self.interrupt] * 2 + [self.truncate, self.close_pipe]
+        rounds = 0
+        while time.monotonic() < end or rounds == 0:
+            self.measure()
+            self.many_samples()
+            for _ in range(8):
+                self.random.choice(deeds)()
+            rounds += 1
+        with self.folder:
+            return self.judge()
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="scripts/soak.sh")
+    parser.add_argument("minutes", type=float)
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--binary", default="build/haikuda")
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--strict", action="store_true", help="a drift of more than 5 %% fails; for a machine of one's own")
+    return Soak(parser.parse_args()).run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
