@@ -39,6 +39,16 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     return x * cos + torch.cat((-second, first), dim=-1) * sin
 
 
+def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Causal attention, (n_rows, n_heads, n_tokens, head_dim) each. On a CPU in plain steps: torch's fused backward takes 5 times as long there."""
+    if q.is_cuda:
+        return F.scaled_dot_product_attention(q, k, v, is_causal=True)
+    n_tokens = q.shape[2]
+    scores = q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5
+    past_only = torch.full((n_tokens, n_tokens), float("-inf"), dtype=q.dtype, device=q.device).triu(1)
+    return torch.softmax(scores + past_only, -1, dtype=q.dtype) @ v
+
+
 class RmsNorm(nn.Module):
     def __init__(self, n: int, eps: float) -> None:
         super().__init__()
@@ -70,8 +80,7 @@ class Block(nn.Module):
         q, k, v = heads.split((c.n_heads, c.n_kv_heads, c.n_kv_heads), dim=1)
         q, k = rotate(q, cos, sin).to(v.dtype), rotate(k, cos, sin).to(v.dtype)
         k, v = (t.repeat_interleave(c.n_heads // c.n_kv_heads, dim=1) for t in (k, v))
-        y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
-        x = x + self.attn_output(y.transpose(1, 2).reshape(n_rows, n_tokens, -1))
+        x = x + self.attn_output(attend(q, k, v).transpose(1, 2).reshape(n_rows, n_tokens, -1))
         gate, up = self.gate_up(self.ffn_norm(x)).chunk(2, dim=-1)
         return x + self.ffn_down(F.silu(gate) * up)
 
@@ -93,10 +102,18 @@ class Model(nn.Module):
             elif name.endswith("bias"):
                 nn.init.zeros_(p)
 
-    def forward(self, ids: Tensor) -> Tensor:
-        """Token ids (n_rows, n_tokens) to logits (n_rows, n_tokens, vocab)."""
+    def hidden(self, ids: Tensor) -> Tensor:
+        """Token ids (n_rows, n_tokens) to the last layer's output (n_rows, n_tokens, n_embd)."""
         n = ids.shape[1]
         x = self.token_embd(ids)
         for block in self.blocks:
             x = block(x, self.cos[:n], self.sin[:n])
-        return F.linear(self.output_norm(x), self.token_embd.weight)
+        return x
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """(…, n_embd) to (…, vocab)."""
+        return F.linear(self.output_norm(hidden), self.token_embd.weight)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """Token ids (n_rows, n_tokens) to logits (n_rows, n_tokens, vocab)."""
+        return self.logits(self.hidden(ids))

@@ -14,8 +14,10 @@ from prompts import RequestWriter
 from tokenizer import Tokenizer
 from words import HERE, leaks, load_tables
 
-ROW_LENGTHS = (96, 128, 256)  # a conversation goes into the shortest row that holds it; longer ones are left out
+ROW_LENGTHS = (64, 80, 96, 112, 128, 192)  # a conversation goes into the shortest row that holds it; longer ones are left out
 WRITTEN = 0x8000  # bit of the tokens that the model has to write
+COUNTING_LENGTH = 96
+CONVERSATIONS_PER_COUNTING_ROW = 8
 Shard = dict[int, np.ndarray]  # row length -> (n_rows, row length) uint16
 
 
@@ -52,21 +54,37 @@ def make_shard(plan: ShardPlan, number: int, writer: RequestWriter, tokenizer: T
         row = np.full(length, tokenizer.end_of_text, np.uint16)
         row[:len(ids)] = np.array(ids, np.uint16) | np.where(written, WRITTEN, 0).astype(np.uint16)
         rows[length].append(row)
+    rows[COUNTING_LENGTH] += [counting_row(writer, tokenizer) for _ in range(plan.n_conversations // CONVERSATIONS_PER_COUNTING_ROW)]
+    writer.rng.shuffle(rows[COUNTING_LENGTH])
     return {n: np.stack(found) for n, found in rows.items() if found}
 
 
-def worker(plan: ShardPlan, first: int, step: int, folder: str, stop) -> None:
-    """Writes shards first, first + step, … to a folder until told to stop; a file appears under its name when complete."""
+def counting_row(writer: RequestWriter, tokenizer: Tokenizer) -> np.ndarray:
+    """Words with their syllables, a line each, only the digits to be written: what a poem teaches one word at a time."""
+    row: list[int] = []
+    while True:
+        given = writer.demanded()
+        word = tokenizer.encode(given.text + " ")
+        if leaks(given.text) or not 0 < given.syllables < 10:
+            continue
+        if len(row) + len(word) + 2 > COUNTING_LENGTH:
+            break
+        row += word + [tokenizer.encode(str(given.syllables))[0] | WRITTEN] + tokenizer.encode("\n")
+    return np.array(row + [tokenizer.end_of_text] * (COUNTING_LENGTH - len(row)), np.uint16)
+
+
+def worker(plan: ShardPlan, first: int, step: int, limit: int, folder: str, stop) -> None:
+    """Writes shards first, first + step, … below limit to a folder until told to stop; a file appears under its name when complete."""
     writer = make_writer(plan.tables, plan.seed)
     tokenizer = Tokenizer.load(Path(plan.tokenizer))
-    number = first
-    while not stop.is_set():
+    for number in range(first, limit, step):
+        if stop.is_set():
+            return
         shard = make_shard(plan, number, writer, tokenizer)
         part = Path(folder) / f"{number}.part"
         with part.open("wb") as file:
             np.savez(file, **{str(n): rows for n, rows in shard.items()})
         part.rename(Path(folder) / f"{number}.npz")
-        number += step
 
 
 class ShardStream:
@@ -79,14 +97,13 @@ class ShardStream:
         context = multiprocessing.get_context("spawn")
         self.folder, self.next, self.limit = folder, 0, limit
         self.stop = context.Event()
-        self.processes = [context.Process(target=worker, args=(plan, i, n_workers, str(folder), self.stop), daemon=True) for i in range(n_workers)]
+        self.processes = [context.Process(target=worker, args=(plan, i, n_workers, limit, str(folder), self.stop), daemon=True) for i in range(n_workers)]
         for process in self.processes:
             process.start()
 
     def take(self) -> Shard | None:
         """The next shard, or None when it is not ready yet."""
         if self.next == self.limit:
-            self.stop.set()
             return None
         for process in self.processes:
             if process.exitcode not in (None, 0):

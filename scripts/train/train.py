@@ -1,4 +1,4 @@
-"""Trains the model on one GPU (or, tiny, on a CPU) while worker processes generate its text."""
+"""Trains the model on one GPU, or a small one on a CPU, while worker processes generate its text."""
 from __future__ import annotations
 
 import argparse
@@ -17,10 +17,9 @@ from torch import Tensor
 
 from model import Model, ModelConfig
 from shards import ROW_LENGTHS, ShardPlan, ShardStream
-from tokenizer import Tokenizer
 
-SIZES = {"full": ModelConfig(), "tiny": ModelConfig(n_embd=64, n_layers=2, n_heads=2, n_kv_heads=1, n_ff=96)}
-PROMPT_WEIGHT = 0.02
+SIZES = {"full": ModelConfig(), "small": ModelConfig(n_embd=192, n_layers=6, n_heads=6, n_kv_heads=3, n_ff=512),
+         "tiny": ModelConfig(n_embd=64, n_layers=2, n_heads=2, n_kv_heads=1, n_ff=96)}
 WARMUP = 0.02  # part of the schedule
 CHECKPOINT_S = 60.0
 
@@ -68,21 +67,20 @@ class Batches:
         return batch
 
 
-def loss_of(model: torch.nn.Module, rows: Tensor, pad: int) -> Tensor:
+def loss_of(model: Model, rows: Tensor) -> Tensor:
+    """Mean cross-entropy of the tokens that the model has to write."""
     ids = rows.long() & 0x7FFF
-    targets = torch.roll(ids, -1, 1)
-    weights = torch.where(torch.roll(rows, -1, 1) < 0, 1.0, PROMPT_WEIGHT) * (targets != pad)
-    weights[:, -1] = 0.0
-    logits = model(ids)
-    losses = F.cross_entropy(logits.float().flatten(0, 1), targets.flatten(), reduction="none")
-    return (losses * weights.flatten()).sum() / weights.sum()
+    written = rows[:, 1:] < 0
+    hidden = model.hidden(ids)[:, :-1][written]
+    return F.cross_entropy(model.logits(hidden).float(), ids[:, 1:][written])
 
 
-def make_optimizer(model: Model, device: torch.device) -> torch.optim.Optimizer:
+def make_optimizers(model: Model, lr: float) -> list[torch.optim.Optimizer]:
+    """Muon for the layers' matrices, AdamW for the rest."""
     matrices = [p for n, p in model.named_parameters() if p.dim() == 2 and "token_embd" not in n]
     others = [p for n, p in model.named_parameters() if p.dim() != 2 or "token_embd" in n]
-    return torch.optim.AdamW([{"params": matrices, "weight_decay": 0.1}, {"params": others, "weight_decay": 0.0}],
-                             lr=1e-3, betas=(0.9, 0.95), fused=device.type == "cuda")
+    return [torch.optim.Muon(matrices, lr=lr, weight_decay=0.1, adjust_lr_fn="match_rms_adamw"),
+            torch.optim.AdamW(others, lr=lr, betas=(0.9, 0.95), weight_decay=0.0, fused=others[0].is_cuda)]
 
 
 def learning_rate(peak: float, progress: float) -> float:
@@ -97,7 +95,7 @@ def save(model: Model, path: Path, n_steps: int) -> None:
     torch.save({"config": dataclasses.asdict(model.config), "state": state, "n_steps": n_steps}, path)
 
 
-def compile_blocks(model: Model, batches: Batches, device: torch.device, pad: int) -> None:
+def compile_blocks(model: Model, batches: Batches, device: torch.device) -> None:
     """Compiles the layers for each row length; leaves them as they are when that does not work."""
     begin = time.monotonic()
     try:
@@ -106,7 +104,7 @@ def compile_blocks(model: Model, batches: Batches, device: torch.device, pad: in
         for length in ROW_LENGTHS:
             rows = torch.randint(-32768, -32768 + model.config.vocab_size, (batches.n_rows(length), length), dtype=torch.int16, device=device)
             with torch.autocast(device.type, torch.bfloat16):
-                loss = loss_of(model, rows, pad)
+                loss = loss_of(model, rows)
             loss.backward()
             print(f"compiled for rows of {length} after {time.monotonic() - begin:.0f} s, loss {loss.item():.3f}", flush=True)
     except Exception as error:  # a missing compiler must not cost the run
@@ -121,29 +119,29 @@ def train(options: argparse.Namespace) -> None:
     started = time.monotonic()
     device = torch.device(options.device)
     torch.manual_seed(options.seed)
+    torch.set_num_threads(options.threads)
     torch.set_float32_matmul_precision("high")
     torch._dynamo.config.cache_size_limit = 64
     plan = ShardPlan(options.tables, options.tokenizer, options.seed, options.shard_size)
     folder = Path(tempfile.mkdtemp(dir="/dev/shm" if os.path.isdir("/dev/shm") else None))
     stream = ShardStream(plan, options.workers, folder, options.shards)
     try:
-        tokenizer = Tokenizer.load(Path(options.tokenizer))
-        pad = tokenizer.end_of_text
         model = Model(SIZES[options.size]).to(device)
+        if options.init:
+            model.load_state_dict(torch.load(options.init, map_location=device)["state"])
         print(f"{sum(p.numel() for p in model.parameters()):,} parameters", flush=True)
         batches = Batches(stream, options.batch_tokens, device, options.seed)
-        optimizer = make_optimizer(model, device)
+        optimizers = make_optimizers(model, options.lr)
         if options.compile:
-            compile_blocks(model, batches, device, pad)
+            compile_blocks(model, batches, device)
         batches.next()
-        run_steps(options, model, optimizer, batches, pad, started)
+        run_steps(options, model, optimizers, batches, started)
     finally:
         stream.close()
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def run_steps(options: argparse.Namespace, model: Model, optimizer: torch.optim.Optimizer, batches: Batches, pad: int,
-              started: float) -> None:
+def run_steps(options: argparse.Namespace, model: Model, optimizers: list[torch.optim.Optimizer], batches: Batches, started: float) -> None:
     begin, saved = time.monotonic(), time.monotonic()
     end = started + options.seconds
     print(f"first step after {begin - started:.0f} s", flush=True)
@@ -153,15 +151,17 @@ def run_steps(options: argparse.Namespace, model: Model, optimizer: torch.optim.
         progress = step / options.steps if options.steps else (now - begin) / (end - begin)
         if progress >= 1.0:
             break
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(options.lr, progress)
+        for optimizer in optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate(options.lr, progress)
         rows = batches.next()
-        with torch.autocast("cuda", torch.bfloat16, enabled=options.device == "cuda"):
-            loss = loss_of(model, rows, pad)
+        with torch.autocast(options.device, torch.bfloat16):
+            loss = loss_of(model, rows)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
+        for optimizer in optimizers:
+            optimizer.step()
+        model.zero_grad(set_to_none=True)
         total += loss.detach()
         n_tokens += rows.numel()
         step += 1
@@ -187,15 +187,17 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=420.0, help="wall clock for everything here, compilation included")
     parser.add_argument("--steps", type=int, default=0, help="a fixed number of steps instead")
     parser.add_argument("--size", choices=SIZES, default="full")
+    parser.add_argument("--init", type=Path, help="go on from these weights")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="of PyTorch")
     parser.add_argument("--workers", type=int, default=max(1, (os.cpu_count() or 2) - 2))
     parser.add_argument("--batch-tokens", type=int, default=96 * 1024)
     parser.add_argument("--shard-size", type=int, default=16384)
     parser.add_argument("--shards", type=int, default=4000, help="stop generating after so many")
-    parser.add_argument("--lr", type=float, default=3e-3)
+    parser.add_argument("--lr", type=float, default=6e-3)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--log-every", type=int, default=100)
-    parser.add_argument("--compile", action=argparse.BooleanOptionalAction, default=torch.cuda.is_available())
+    parser.add_argument("--compile", action=argparse.BooleanOptionalAction, default=True)
     train(parser.parse_args())
 
 
