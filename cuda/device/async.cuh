@@ -25,6 +25,19 @@ __device__ inline void copy_async_16(void* shared, const void* global) {
   *static_cast<uint4*>(shared) = *static_cast<const uint4*>(global);
 #endif
 }
+// The same, or zeros when not is_there: then `global` is not read, though it points into memory
+// that may be.
+__device__ inline void copy_async_16_or_zeros(void* shared, const void* global, bool is_there) {
+#if __CUDA_ARCH__ >= 800
+  const auto address = static_cast<std::uint32_t>(__cvta_generic_to_shared(shared));
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(address), "l"(global),
+               "r"(is_there ? 16 : 0)
+               : "memory");
+#else
+  *static_cast<uint4*>(shared) =
+      is_there ? *static_cast<const uint4*>(global) : make_uint4(0, 0, 0, 0);
+#endif
+}
 // Ends a group: the copies since the last call.
 __device__ inline void commit_copies() {
 #if __CUDA_ARCH__ >= 800

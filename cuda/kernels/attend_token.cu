@@ -5,7 +5,6 @@
 // query heads of a KV head.
 #include "cuda/device/async.cuh"
 #include "cuda/device/reduce.cuh"
-#include "cuda/device/shared.cuh"
 #include "cuda/kernels/launch.cuh"
 #include "cuda/ops.h"
 
@@ -432,9 +431,9 @@ __global__ __launch_bounds__(kThreads, 1) void attend_token_kernel(Arguments a) 
     const bool is_there = has_column && key < split.end;
     const std::int64_t offset = is_there ? key * stride + column : 0;
     uint4* to = ring + (step % kDepth) * 2 * kThreads + threadIdx.x;
-    copy_16_async(to, a.k_cache + offset, is_there);
-    copy_16_async(to + kThreads, a.v_cache + offset, is_there);
-    end_copy_group();
+    copy_async_16_or_zeros(to, a.k_cache + offset, is_there);
+    copy_async_16_or_zeros(to + kThreads, a.v_cache + offset, is_there);
+    commit_copies();
   };
 #pragma unroll
   for (int step = 0; step < kDepth; ++step) fetch(step);
