@@ -44,7 +44,7 @@ class AheadBackend : public Backend {
     inner_->truncate(n_tokens);
     has_logits_ = false;
   }
-  CachedKv cached_kv(int layer) override { return inner_.cached_kv(layer); }
+  CachedKv cached_kv(int layer) override { return inner_->cached_kv(layer); }
   std::string device_name() const override { return "ahead"; }
   std::size_t device_bytes() const override { return 0; }
 
