@@ -18,6 +18,7 @@ FILES = {
     "usr/share/zsh/vendor-completions/_haikuda",
     "usr/share/fish/vendor_completions.d/haikuda.fish",
     "usr/share/haikuda/models.txt",
+    "usr/share/haikuda/bench.schema.json",
     "usr/share/haikuda/result.schema.json",
     "usr/share/haikuda/scripts/fetch_model.sh",
     "usr/share/doc/haikuda/README.md",
