@@ -63,6 +63,8 @@ class LineEditor : public LineReader {
     const char* line = nullptr;
     do {
       errno = 0;
+      ::el_set(edit_, EL_PREP_TERM,
+               1);  // before the marker: a Ctrl-D right after it is no end of file yet
       line = ::el_gets(edit_, &n_bytes);
     } while (line == nullptr && n_bytes < 0 && errno == EINTR);
     if (line == nullptr || n_bytes <= 0) return std::nullopt;

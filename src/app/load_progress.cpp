@@ -19,7 +19,7 @@ constexpr auto kTick = std::chrono::milliseconds(100);
 
 }  // namespace
 
-LoadProgress::LoadProgress(std::string what, bool wanted) : what_(printable(what, 60)) {
+LoadProgress::LoadProgress(const std::string& what, bool wanted) : what_(printable(what, 60)) {
   if (!wanted || !may_use_escapes(STDERR_FILENO)) return;
   // A run needs no such line: what fails here ends it quietly, a thread must not throw.
   try {

@@ -12,7 +12,7 @@ namespace haikuda {
 class LoadProgress {
  public:
   // `what` is shown. `wanted` false: nothing ever is.
-  LoadProgress(std::string what, bool wanted);
+  LoadProgress(const std::string& what, bool wanted);
   // Removes the line.
   ~LoadProgress();
   LoadProgress(const LoadProgress&) = delete;

@@ -47,9 +47,9 @@ class ModelSampling {
   }
 
  private:
-  void note(const char* option, std::string value, const std::string& key) {
+  void note(const char* option, const std::string& value, const std::string& key) {
     for (Setting& s : options_.settings)
-      if (s.name == option) s = {option, std::move(value), "model " + key};
+      if (s.name == option) s = {option, value, "model " + key};
   }
 
   Options& options_;

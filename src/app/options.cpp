@@ -29,16 +29,14 @@ constexpr const char* kExamples =
 
 constexpr const char* kFooter =
     "Exit codes: 0 done, 1 internal, 2 usage, 3 model file missing or invalid, 4 unsupported "
-    "model,\n"
-    "5 no usable GPU, 6 out of memory, 7 GPU fault or non-finite logits, 8 input or output "
-    "failed,\n"
-    "9 prompt longer than the context, 10 a check failed (diagnose, bench --baseline),\n"
-    "124 --timeout, 130/143 interrupted, 141 broken pipe.\n"
-    "--name=value works too. Options are also read from HAIKUDA_NAME and LLAMA_ARG_NAME in the\n"
-    "environment and from ~/.config/haikuda/config.ini (name = value); -v shows where each came "
-    "from.\n"
-    "Most options of llama.cpp work as there (-ngl, -sys, -st and so on); what is not supported "
-    "says so.\n";
+    "model, 5 no\n"
+    "usable GPU, 6 out of memory, 7 GPU fault or non-finite logits, 8 input or output failed, 9 "
+    "prompt too\n"
+    "long, 10 a check failed (diagnose, bench --baseline), 124 --timeout, 130/143 interrupted, 141 "
+    "broken pipe.\n"
+    "HAIKUDA_NAME, LLAMA_ARG_NAME and ~/.config/haikuda/config.ini set options too (-v shows from "
+    "where).\n"
+    "llama.cpp's options work as there; what is not supported says so.\n";
 
 struct CommandName {
   const char *name, *summary;

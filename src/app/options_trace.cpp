@@ -7,7 +7,7 @@
 namespace haikuda {
 
 void add_trace_options(CLI::App& app, RawOptions& raw) {
-  app.option_defaults()->group("Trace");
+  app.option_defaults()->group("Output");
   app.add_option("--trace", raw.options.trace.file,
                  "Write each stage of the computation to FILE, as JSON lines")
       ->type_name("FILE");
