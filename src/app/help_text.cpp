@@ -115,7 +115,9 @@ std::string help_text(const ProgramSpec& program, const CommandSpec& command) {
     if (!c.name.empty())
       out += fmt::format("{:<{}}{}\n", "haikuda " + c.name + " --help", kColumn, c.summary);
   add_options(out, command);
-  return out + "\nstdout carries the generated text alone, everything else goes to stderr.\n" +
+  return out +
+         "\nstdout carries the generated text alone, the rest goes to stderr. llama.cpp's options "
+         "work as there or say why not.\n" +
          program.footer;
 }
 

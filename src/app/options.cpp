@@ -35,8 +35,7 @@ constexpr const char* kFooter =
     "long, 10 a check failed (diagnose, bench --baseline), 124 --timeout, 130/143 interrupted, 141 "
     "broken pipe.\n"
     "HAIKUDA_NAME, LLAMA_ARG_NAME and ~/.config/haikuda/config.ini set options too (-v shows from "
-    "where).\n"
-    "llama.cpp's options work as there; what is not supported says so.\n";
+    "where).\n";
 
 struct CommandName {
   const char *name, *summary;
