@@ -116,7 +116,7 @@ std::string help_text(const ProgramSpec& program, const CommandSpec& command) {
       out += fmt::format("{:<{}}{}\n", "haikuda " + c.name + " --help", kColumn, c.summary);
   add_options(out, command);
   return out +
-         "\nstdout carries the generated text alone, the rest goes to stderr. llama.cpp's options "
+         "\nstdout carries the generated text alone. llama.cpp's options "
          "work as there or say why not.\n" +
          program.footer;
 }
