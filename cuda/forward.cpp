@@ -151,10 +151,12 @@ void Forward::run(int position, int n, bool want_logits, DecodePath path) {
   set_int(position_.data(), position, stream_);
   if (n > 1)
     prefill(n, want_logits);
-  else if (path == DecodePath::fused && !tap_)
-    decode_fused(want_logits);
-  else
+  else if (path == DecodePath::steps)
     decode_steps(want_logits);
+  else if (tap_)
+    decode_shown(want_logits);
+  else
+    decode_fused(want_logits);
 }
 
 void Forward::prefill(int n, bool want_logits) {

@@ -65,9 +65,11 @@ class Forward {
   void set_probe(Probe* probe);
   // K and V of the positions before n_positions; waits for the stream.
   CachedKv cached_kv(int layer, int n_positions) const;
-  // Only enqueues: the token whose position device memory holds, and its logits. Later calls put
-  // the same launches on the stream, so that a graph of them can be replayed.
-  void step() { decode_fused(true); }
+  // Only enqueues: the token whose position device memory holds, its logits, and the greatest of
+  // them in so many parts as it returns. Later calls put the same launches on the stream, so that a
+  // graph of them can be replayed.
+  int step();
+  const DeviceBuffer<ArgmaxResult>& best_partial() const { return scratch_.best_partial; }
   const DeviceBuffer<int>& position() const { return position_; }
   const DeviceBuffer<float>& logits() const { return scratch_.logits; }
   const DeviceBuffer<ArgmaxResult>& best() const { return scratch_.best; }
@@ -76,6 +78,11 @@ class Forward {
  private:
   void prefill(int n, bool want_logits);
   void decode_fused(bool want_logits);
+  void decode_layers();
+  void project(const DeviceLayerWeights& w);
+  void attend(int layer);
+  void decode_shown(bool want_logits);
+  int head(ArgmaxResult* best);
   void decode_steps(bool want_logits);
   void gate_up_down(const DeviceLayerWeights& w);
   void head_steps(const float* x);
@@ -89,6 +96,7 @@ class Forward {
   void show_inputs() const;
   void show_qkv(int layer) const;
   QkvVectors vectors_of(const DeviceLayerWeights& w) const;
+  QkvVectors projected_vectors_of(const DeviceLayerWeights& w) const;
   QkvShape qkv_shape(int n) const;
   AttentionShape attention_shape(int n) const;
 

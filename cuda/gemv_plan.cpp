@@ -13,9 +13,11 @@ struct Residency {
   int n_warps, blocks_per_sm;
 };
 // Resident warps: enough to hide the latency of their own arithmetic, few enough that the next
-// kernel's blocks find room beside them. The last only for matrices so small that each block has
-// one tile.
-constexpr Residency kResidencies[] = {{8, 2}, {16, 1}, {8, 4}};
+// kernel's blocks find room beside them. One block fetches x once. The others are for matrices of
+// few rows, and have to promise more than the model's error; the last only for matrices so small
+// that each block has one tile.
+constexpr Residency kResidencies[] = {{16, 1}, {8, 2}, {8, 4}};
+constexpr double kClearlyLess = 0.9;
 constexpr int kMostWarps = 16;  // of a multiprocessor, with several tiles a block
 // Bytes that a multiprocessor gets from memory in a cycle: 4.5 TB/s over 132 at 1.75 GHz.
 constexpr double kMemoryBytes = 19.5;
@@ -24,6 +26,12 @@ constexpr double kSharedBytes = 128;
 // Cycles of a warp, from one chunk to the next and for the sum over the warp at the end of a row;
 // and what a second row, whose instructions fill the gaps of the first, adds to them.
 constexpr double kChunkLatency = 160, kRowLatency = 150, kSecondRow = 1.2;
+// Cycles until what a block asked for of x is there, and the loads of a thread that they cover
+// (kLoadsAhead in device/staged_x.cuh).
+constexpr double kXLatency = 600;
+constexpr int kXLoads = 4;
+constexpr int kLanes =
+    128;  // instructions of single threads that a multiprocessor starts in a cycle
 // What quantizing its output may cost gate_up before `down` does it instead, in every block.
 constexpr double kQuantizeSlack = 1.15;
 constexpr int ceil_div(int a, int b) {
@@ -65,8 +73,12 @@ double plan_cost(const GemvShape& shape, const GemvPlan& plan, int n_sms) {
   const double chunks = ceil_div(shape.n_chunks, plan.warps_per_row);
   const double latency =
       steps * (chunks * kChunkLatency + kRowLatency) * (plan.n_streams == 2 ? kSecondRow : 1.0);
-  // They overlap, but not wholly.
-  return 0.5 * (std::max({memory, shared, latency}) + memory + shared + latency);
+  // Before, each block fetches x.
+  const double n_rounds = ceil_div(shape.n_x_vectors, kXLoads * 32 * plan.n_warps);
+  const double x = n_rounds * kXLatency + static_cast<double>(blocks_per_sm) * shape.n_x_vectors *
+                                              shape.x_vector_cost / kLanes;
+  // The others overlap, but not wholly.
+  return x + 0.5 * (std::max({memory, shared, latency}) + memory + shared + latency);
 }
 
 GemvPlan choose_plan(const GemvShape& shape, int n_sms) {
@@ -82,7 +94,8 @@ GemvPlan choose_plan(const GemvShape& shape, int n_sms) {
         if (resident_warps > kMostWarps * n_sms && plan.n_tiles(shape.rows) > plan.n_blocks)
           continue;
         const double cost = plan_cost(shape, plan, n_sms);
-        if (best_cost >= 0 && cost >= 0.98 * best_cost) continue;  // the simpler comes first
+        const bool same_residency = best.n_warps == plan.n_warps;
+        if (best_cost >= 0 && cost >= (same_residency ? 0.98 : kClearlyLess) * best_cost) continue;
         best = plan, best_cost = cost;
       }
   }

@@ -125,17 +125,17 @@ bool gate_up_should_quantize(const DeviceTensor& gate,
                              const DeviceTensor& up,
                              const DeviceTensor& down);
 
-// logits (w.rows) = w · (x · gamma / rms(x)), *best as argmax's of them. partial (kMaxGemvBlocks)
-// is scratch.
-void norm_head(float* logits,
-               ArgmaxResult* best,
-               ArgmaxResult* partial,
-               const DeviceTensor& w,
-               const float* x,
-               const float* gamma,
-               float eps,
-               cudaStream_t stream,
-               const GemvPlan* plan = nullptr);
+// logits (w.rows) = w · (x · gamma / rms(x)), *best as argmax's of them where it is not null. In
+// partial (kMaxGemvBlocks) it leaves the best of each block; returns their number.
+int norm_head(float* logits,
+              ArgmaxResult* best,
+              ArgmaxResult* partial,
+              const DeviceTensor& w,
+              const float* x,
+              const float* gamma,
+              float eps,
+              cudaStream_t stream,
+              const GemvPlan* plan = nullptr);
 
 // ---- norm.cu
 
@@ -245,6 +245,12 @@ struct TokenScratchSize {
 };
 TokenScratchSize attend_token_scratch(const QkvShape& shape);
 
+// How keys are shared out over blocks; results differ by the order of sums alone.
+struct AttendPlan {
+  int keys_alone = 384;    // up to so many past keys a block takes one query head and all its keys
+  int steps_to_split = 2;  // beyond: steps of 256 / (head_dim / 8) keys a block takes at least
+};
+
 // out (n_heads, head_dim) = attention of the token at *position to all keys up to its own; shape.n
 // is 1. q (n_heads, head_dim), k and v (n_kv_heads, head_dim) are the projections as they come,
 // with biases already added where the vectors have none; q may be overwritten. Writes row *position
@@ -263,7 +269,8 @@ void attend_token(float* out,
                   const int* position,
                   const QkvVectors& vectors,
                   const QkvShape& shape,
-                  cudaStream_t stream);
+                  cudaStream_t stream,
+                  const AttendPlan& plan = {});
 
 // ---- convert.cu: activations for the matrix units, without loss of range.
 
@@ -301,11 +308,11 @@ constexpr int kSampleGroups = 4096;
 constexpr int kSampleRing = 64;
 
 // A finished token as the host reads it from pinned memory, behind the device. Complete once
-// `sequence` is the one waited for.
-struct SampledToken {
-  int token;
+// `sequence` is the one waited for: it is written in one piece with `token`, after the rest.
+struct alignas(16) SampledToken {
   int not_finite_id;  // the lowest token whose logit is NaN or infinite, -1: none
   float not_finite;   // that logit
+  int token;          // -1 where there is such a logit: then alone the host reads the two above
   unsigned sequence;
 };
 struct SampleState {
@@ -334,5 +341,14 @@ void begin_sampling(const SampleBuffers& buffers,
                     cudaStream_t stream);
 // Chooses the token at *position + 1, writes it there and into the ring, and moves *position.
 void sample_token(const SampleBuffers& buffers, cudaStream_t stream);
+// The same for a chain that is_greedy(), from what norm_head left in partial (n_partial).
+void sample_greedy(const SampleBuffers& buffers,
+                   const ArgmaxResult* partial,
+                   int n_partial,
+                   cudaStream_t stream);
+// Whether the greatest logit is chosen, as it is.
+inline bool is_greedy(const CommonChain& chain) {
+  return chain.top_k == 1 && !chain.has_bias && chain.last_n == 0;
+}
 
 }  // namespace haikuda::cuda

@@ -67,7 +67,8 @@ ProbeTap::ProbeTap(Probe& probe, const ModelConfig& config, int chunk, cudaStrea
       k_(product(chunk, config.kv_size())),
       v_(product(chunk, config.kv_size())),
       q_norm_(product(chunk, config.q_size())),
-      k_norm_(product(chunk, config.kv_size())) {}
+      k_norm_(product(chunk, config.kv_size())),
+      rotated_q_(product(1, config.q_size())) {}
 
 void ProbeTap::begin(int first, int n) {
   first_ = first;

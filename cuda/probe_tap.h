@@ -33,6 +33,8 @@ class ProbeTap {
   void show_last(Stage stage, const float* row) const;
   // For finish_qkv.
   QkvSteps qkv_steps() const;
+  // Room for the rotated q of one token, where the pass rotates it elsewhere.
+  float* rotated_q() const { return rotated_q_.data(); }
   // After finish_qkv, `has_head_norm` as it had: its steps, the rotated q (n, n_heads, head_dim)
   // and K, and what attention makes of them.
   void show_qkv(int layer, bool has_head_norm, const float* q, const __half* k_cache) const;
@@ -52,6 +54,7 @@ class ProbeTap {
   const ModelConfig& config_;
   cudaStream_t stream_;
   DeviceBuffer<float> q_, k_, v_, q_norm_, k_norm_;  // (chunk, their rows)
+  DeviceBuffer<float> rotated_q_;                    // (q_size)
   int first_ = 0, n_ = 0;
 };
 

@@ -42,7 +42,8 @@ class SamplingLoop {
   DeviceBuffer<SampleState> state_{1};
   PinnedBuffer<SampledToken> ring_{kSampleRing};
   SampleBuffers buffers_;
-  GraphExec step_;               // captured when it is first needed
+  GraphExec step_, greedy_step_;  // captured when they are first needed
+  bool is_greedy_ = false;
   unsigned next_sequence_ = 1;   // of the next token to be enqueued
   unsigned first_sequence_ = 1;  // of this start's first token
   int n_history_ = 0, n_most_ = 0, n_enqueued_ = 0, n_read_ = 0;

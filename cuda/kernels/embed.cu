@@ -1,5 +1,6 @@
 // Decoding of rows: the embedding lookup, and whole matrices for cuBLAS. Bound by memory: the
 // encoded bytes read once, the decoded ones written once.
+#include "cuda/device/async.cuh"
 #include "cuda/kernels/launch.cuh"
 #include "cuda/layout.h"
 #include "cuda/ops.h"
@@ -18,6 +19,9 @@ __global__ __launch_bounds__(kThreads) void decode_rows_kernel(Out* __restrict__
                                                                const int* __restrict__ position,
                                                                std::int64_t n_rows,
                                                                int cols) {
+  // Who comes next may read what was written before this kernel without waiting itself.
+  wait_for_predecessors();
+  let_dependents_start();
   const int n_units = cols / kUnitElems<D>;
   const std::int64_t total = n_rows * n_units;
   const std::int64_t step = static_cast<std::int64_t>(gridDim.x) * kThreads;
@@ -43,8 +47,8 @@ void decode_rows(Out* out,
                  cudaStream_t stream) {
   HAIKUDA_CHECK(table.cols % kUnitElems<D> == 0);
   const std::int64_t n_units = n_rows * (table.cols / kUnitElems<D>);
-  launch(decode_rows_kernel<D, Out>, grid_for(n_units, kThreads), kThreads, stream, out,
-         planes_of(table), tokens, position, n_rows, table.cols);
+  launch_dependent(decode_rows_kernel<D, Out>, grid_for(n_units, kThreads), kThreads, 0, stream,
+                   out, planes_of(table), tokens, position, n_rows, table.cols);
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <vector>
 
+#include "base/half.h"
 #include "cpu/dot.h"
 #include "quant/dequantize.h"
 
@@ -87,6 +88,10 @@ void add_bias(float* x, const float* bias, int n, int size) {
 
 void add(float* x, const float* y, std::int64_t size) {
   for (std::int64_t i = 0; i < size; ++i) x[i] += y[i];
+}
+
+void round_to_half(float* x, std::int64_t size) {
+  for (std::int64_t i = 0; i < size; ++i) x[i] = half_to_float(float_to_half(x[i]));
 }
 
 void rms_norm(float* out, const float* x, const float* weight, int n, int size, float eps) {

@@ -19,6 +19,8 @@ struct BackendOptions {
   int n_threads = 0;     // of the host; 0: one for each core
   int chunk = 512;       // tokens of a prompt computed at once
   int device_index = 0;  // of several GPUs
+  // The CPU rounds K and V to half precision, as GPUs keep them: to compare the two.
+  bool half_cache = false;
 };
 
 // K and V of one layer, as attention reads them: (position(), n_kv_heads, head_dim) each.

@@ -37,7 +37,7 @@ struct TinyModel {
     return make_cuda_backend(model, {.n_ctx = n_ctx, .chunk = chunk});
   }
   std::unique_ptr<Backend> on_cpu(int n_ctx = 256) const {
-    return make_cpu_backend(model, {.n_ctx = n_ctx});
+    return make_cpu_backend(model, {.n_ctx = n_ctx, .half_cache = true});
   }
 };
 
