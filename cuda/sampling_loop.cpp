@@ -40,6 +40,14 @@ std::size_t SamplingLoop::bytes_needed(int n_vocab) {
          kSampleGroups * (sizeof(std::uint64_t) + sizeof(int)) + sizeof(SampleState);
 }
 
+void SamplingLoop::prepare() {
+  if (step_.get() != nullptr) return;
+  step_ = GraphExec::capture(stream_, [&] {
+    forward_.step();
+    sample_token(buffers_, stream_);
+  });
+}
+
 void SamplingLoop::start(const CommonChain& chain,
                          std::span<const LogitBias> biases,
                          int n_history,
@@ -63,11 +71,7 @@ void SamplingLoop::enqueue() {
   if (n_enqueued_ == 0) {
     sample_token(buffers_, stream_);
   } else {
-    if (step_.get() == nullptr)
-      step_ = GraphExec::capture(stream_, [&] {
-        forward_.step();
-        sample_token(buffers_, stream_);
-      });
+    prepare();
     step_.launch(stream_);
   }
   ++n_enqueued_;

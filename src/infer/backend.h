@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "base/timeline.h"
 #include "infer/probe.h"
 #include "infer/sampler_options.h"
 #include "model/model.h"
@@ -15,10 +16,12 @@
 namespace haikuda {
 
 struct BackendOptions {
-  int n_ctx = 0;         // positions the KV cache holds; at least 1
-  int n_threads = 0;     // of the host; 0: one for each core
-  int chunk = 512;       // tokens of a prompt computed at once
-  int device_index = 0;  // of several GPUs
+  int n_ctx = 0;                 // positions the KV cache holds; at least 1
+  int n_threads = 0;             // of the host; 0: one for each core
+  int chunk = 512;               // tokens of a prompt computed at once
+  int device_index = 0;          // of several GPUs
+  int n_prompt = 0;              // tokens of the first prompt, to make ready for it; 0: not known
+  Timeline* timeline = nullptr;  // is told what loading does; outlives it
 };
 
 // K and V of one layer, as attention reads them: (position(), n_kv_heads, head_dim) each.
