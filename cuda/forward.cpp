@@ -159,6 +159,13 @@ void Forward::run(int position, int n, bool want_logits, DecodePath path) {
     decode_fused(want_logits);
 }
 
+// Kernels are loaded when they are captured. Where cuBLAS multiplies, its own are most of them, and
+// it chooses among them only when it runs.
+void Forward::prepare(int n) {
+  gemm_.prepare(n);
+  if (n <= kMaxGemvTokens) (void)Graph::capture(stream_, [&] { run(0, n, true); });
+}
+
 void Forward::prefill(int n, bool want_logits) {
   const ModelConfig& c = config_;
   float *x = scratch_.x.data(), *h = scratch_.h.data(), *attended = scratch_.attended.data();

@@ -61,6 +61,9 @@ class Forward {
   // Computes n <= chunk tokens at positions [position, position + n); logits of the last one when
   // wanted, and the greatest of them.
   void run(int position, int n, bool want_logits, DecodePath path = DecodePath::fused);
+  // Loads what run() needs for a prompt of n <= chunk tokens, so that the first one does not wait
+  // for it. Neither reads the weights nor changes anything.
+  void prepare(int n);
   // Whom run() shows its stages, waiting for each; nullptr: nobody, and run() only enqueues.
   void set_probe(Probe* probe);
   // K and V of the positions before n_positions; waits for the stream.

@@ -61,6 +61,10 @@ bool Gemm::open_cublas() {
   return cublas_ != nullptr;
 }
 
+void Gemm::prepare(int n) {
+  if (n > kMaxGemvTokens) open_cublas();
+}
+
 void Gemm::multiply(std::initializer_list<Product> products, const float* x, int n) {
   if (n <= kMaxGemvTokens || !open_cublas()) {
     for (const Product& product : products) gemv(product.y, x, product.w, n, stream_);

@@ -43,6 +43,8 @@ class Gemm {
   };
   Gemm(const Sizes& sizes, bool has_bfloat16, cudaStream_t stream);
 
+  // Opens cuBLAS if n tokens need it.
+  void prepare(int n);
   // All matrices have x's row size: x (n, cols). No y overlaps x or another y.
   void multiply(std::initializer_list<Product> products, const float* x, int n);
   // False once a prompt needed cuBLAS and it was not found: then gemv does everything, only slower.

@@ -40,6 +40,18 @@ std::size_t SamplingLoop::bytes_needed(int n_vocab) {
          kSampleGroups * (sizeof(std::uint64_t) + sizeof(int)) + sizeof(SampleState);
 }
 
+void SamplingLoop::prepare(bool greedy) {
+  GraphExec& step = greedy ? greedy_step_ : step_;
+  if (step.get() != nullptr) return;
+  step = GraphExec::capture(stream_, [&] {
+    const int n_partial = forward_.step();
+    if (greedy)
+      sample_greedy(buffers_, forward_.best_partial().data(), n_partial, stream_);
+    else
+      sample_token(buffers_, stream_);
+  });
+}
+
 void SamplingLoop::start(const CommonChain& chain,
                          std::span<const LogitBias> biases,
                          int n_history,
@@ -64,16 +76,8 @@ void SamplingLoop::enqueue() {
   if (n_enqueued_ == 0) {
     sample_token(buffers_, stream_);
   } else {
-    GraphExec& step = is_greedy_ ? greedy_step_ : step_;
-    if (step.get() == nullptr)
-      step = GraphExec::capture(stream_, [&] {
-        const int n_partial = forward_.step();
-        if (is_greedy_)
-          sample_greedy(buffers_, forward_.best_partial().data(), n_partial, stream_);
-        else
-          sample_token(buffers_, stream_);
-      });
-    step.launch(stream_);
+    prepare(is_greedy_);
+    (is_greedy_ ? greedy_step_ : step_).launch(stream_);
   }
   ++n_enqueued_;
   ++next_sequence_;

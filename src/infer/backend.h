@@ -8,11 +8,18 @@
 #include <string>
 #include <vector>
 
+#include "base/timeline.h"
 #include "infer/probe.h"
 #include "infer/sampler_options.h"
 #include "model/model.h"
 
 namespace haikuda {
+
+// What will be asked for first, to make ready for it.
+struct FirstUse {
+  int n_prompt = 0;     // tokens of the prompt; 0: not known
+  bool greedy = false;  // the greatest logit is chosen
+};
 
 struct BackendOptions {
   int n_ctx = 0;         // positions the KV cache holds; at least 1
@@ -21,6 +28,8 @@ struct BackendOptions {
   int device_index = 0;  // of several GPUs
   // The CPU rounds K and V to half precision, as GPUs keep them: to compare the two.
   bool half_cache = false;
+  FirstUse first = {};
+  Timeline* timeline = nullptr;  // is told what loading does; outlives it
 };
 
 // K and V of one layer, as attention reads them: (position(), n_kv_heads, head_dim) each.
