@@ -45,10 +45,13 @@ bool has_bfloat16(const DeviceFacts& facts) {
   return facts.properties.major >= 8;
 }
 
-ForwardSizes forward_sizes(const BackendOptions& options, const DeviceFacts& facts) {
-  HAIKUDA_CHECK(options.n_ctx >= 1 && options.chunk >= 1);
+ForwardSizes forward_sizes(const Model& model,
+                           const BackendOptions& options,
+                           const DeviceFacts& facts) {
+  HAIKUDA_CHECK(options.n_ctx >= 1 && options.chunk >= 0);
+  const int best = Forward::best_chunk(model, has_bfloat16(facts));
   return {.n_ctx = options.n_ctx,
-          .chunk = std::min(options.chunk, options.n_ctx),
+          .chunk = std::min(options.chunk > 0 ? options.chunk : best, options.n_ctx),
           .has_bfloat16 = has_bfloat16(facts)};
 }
 
@@ -92,7 +95,7 @@ class CudaBackend : public Backend {
       : n_vocab_(model.config.n_vocab),
         index_(options.device_index),
         name_(facts.properties.name),
-        sizes_(forward_sizes(options, facts)),
+        sizes_(forward_sizes(model, options, facts)),
         weights_(model.weights, stream_),
         forward_(model, weights_, sizes_, stream_),
         loop_(forward_, n_vocab_, sizes_.n_ctx, stream_),
@@ -259,16 +262,16 @@ std::vector<CudaDevice> find_cuda_devices(std::string& reason) {
 std::unique_ptr<Backend> make_cuda_backend(const Model& model, const BackendOptions& options) {
   const DeviceFacts facts = open_device(options.device_index);
   check_kernels_run(Stream::create());
-  check_memory(model, forward_sizes(options, facts), facts);
+  check_memory(model, forward_sizes(model, options, facts), facts);
   return std::make_unique<CudaBackend>(model, options, facts);
 }
 
 int max_cuda_context(const Model& model, int device_index) {
   const DeviceFacts facts = open_device(device_index);
-  const BackendOptions defaults;
+  const bool bfloat16 = has_bfloat16(facts);
+  const int chunk = Forward::best_chunk(model, bfloat16);
   const auto needed = [&](int n_ctx) {
-    const ForwardSizes sizes{
-        .n_ctx = n_ctx, .chunk = defaults.chunk, .has_bfloat16 = has_bfloat16(facts)};
+    const ForwardSizes sizes{.n_ctx = n_ctx, .chunk = chunk, .has_bfloat16 = bfloat16};
     return Forward::bytes_needed(model, sizes);
   };
   const std::size_t fixed = DeviceWeights::bytes_needed(model.weights) + sampling_bytes(model) +
