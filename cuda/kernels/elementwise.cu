@@ -1,5 +1,7 @@
 // Element by element. Bound by memory: 12 bytes an element, 6 in half.
 #include "cuda/device/half_range.cuh"
+#include "cuda/device/load.cuh"
+#include "cuda/device/mma.cuh"
 #include "cuda/device/reduce.cuh"
 #include "cuda/kernels/launch.cuh"
 #include "cuda/ops.h"
@@ -29,16 +31,6 @@ __global__ __launch_bounds__(kThreads) void silu_mul_kernel(float* __restrict__ 
   }
 }
 
-// Eight neighbouring halves.
-struct HalfRun {
-  __half2 pairs[4];
-};
-__device__ HalfRun load_halves(const __half* p) {
-  HalfRun out;
-  *reinterpret_cast<uint4*>(out.pairs) = *reinterpret_cast<const uint4*>(p);
-  return out;
-}
-
 // silu(gate) · up of stored values that are `factor` times the true ones. Exact to a few last bits
 // of F32: what follows is rounded to half.
 __device__ float silu_mul_of(float gate, float up, float factor) {
@@ -46,21 +38,25 @@ __device__ float silu_mul_of(float gate, float up, float factor) {
   return __fdividef(g, 1.0f + __expf(-g)) * (up * factor);
 }
 
-__device__ void activate(float (&out)[8], const HalfRun& gate, const HalfRun& up, float factor) {
+// Of eight neighbouring halves.
+__device__ void activate(float (&out)[8], const __half* gate, const __half* up, float factor) {
+  const uint4 g = *reinterpret_cast<const uint4*>(gate), u = *reinterpret_cast<const uint4*>(up);
+  const std::uint32_t gates[4] = {g.x, g.y, g.z, g.w}, ups[4] = {u.x, u.y, u.z, u.w};
 #pragma unroll
-  for (int i = 0; i < 4; ++i) {
-    const float2 g = __half22float2(gate.pairs[i]), u = __half22float2(up.pairs[i]);
-    out[2 * i] = silu_mul_of(g.x, u.x, factor);
-    out[2 * i + 1] = silu_mul_of(g.y, u.y, factor);
+  for (int i = 0; i < 8; ++i) {
+    const int shift = 16 * (i % 2);
+    out[i] = silu_mul_of(
+        half_bits_to_float(static_cast<std::uint16_t>(gates[i / 2] >> shift & 0xffffu)),
+        half_bits_to_float(static_cast<std::uint16_t>(ups[i / 2] >> shift & 0xffffu)), factor);
   }
 }
 
-__device__ void store_halves(__half* p, const float (&values)[8], float factor) {
-  HalfRun out;
+__device__ void store_halves(__half* out, const float (&values)[8], float factor) {
+  std::uint32_t words[4];
 #pragma unroll
   for (int i = 0; i < 4; ++i)
-    out.pairs[i] = __floats2half2_rn(values[2 * i] * factor, values[2 * i + 1] * factor);
-  *reinterpret_cast<uint4*>(p) = *reinterpret_cast<const uint4*>(out.pairs);
+    words[i] = pack_halves(values[2 * i] * factor, values[2 * i + 1] * factor);
+  *reinterpret_cast<uint4*>(out) = make_uint4(words[0], words[1], words[2], words[3]);
 }
 
 // A thread 8 elements of a token (blockIdx.y).
@@ -72,7 +68,7 @@ __global__ __launch_bounds__(kThreads) void silu_mul_half_kernel(__half* gate_up
   if (i >= n_ff) return;
   __half* gate = gate_up + static_cast<std::int64_t>(blockIdx.y) * 2 * n_ff + i;
   float values[8];
-  activate(values, load_halves(gate), load_halves(gate + n_ff), in_factor);
+  activate(values, gate, gate + n_ff, in_factor);
   store_halves(gate, values, out_factor);
 }
 
@@ -84,14 +80,14 @@ __global__ __launch_bounds__(kThreads) void silu_mul_half_rows_kernel(__half* ga
   __half* gate = gate_up + static_cast<std::int64_t>(blockIdx.x) * 2 * n_ff;
   float values[8], magnitude = 0;
   for (int i = 8 * static_cast<int>(threadIdx.x); i < n_ff; i += 8 * kThreads) {
-    activate(values, load_halves(gate + i), load_halves(gate + n_ff + i), in_factor);
+    activate(values, gate + i, gate + n_ff + i, in_factor);
 #pragma unroll
     for (int j = 0; j < 8; ++j) magnitude = fmaxf(magnitude, fabsf(values[j]));
   }
   const int e = half_exponent(block_max<kThreads>(magnitude));
   if (threadIdx.x == 0) scale[blockIdx.x] = power_of_two(-e);
   for (int i = 8 * static_cast<int>(threadIdx.x); i < n_ff; i += 8 * kThreads) {
-    activate(values, load_halves(gate + i), load_halves(gate + n_ff + i), in_factor);
+    activate(values, gate + i, gate + n_ff + i, in_factor);
     store_halves(gate + i, values, power_of_two(e));
   }
 }
