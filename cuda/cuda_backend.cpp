@@ -26,10 +26,13 @@ bool has_bfloat16(const CudaDevice& device) {
   return device.compute_major >= 8;
 }
 
-ForwardSizes forward_sizes(const BackendOptions& options, const CudaDevice& device) {
-  HAIKUDA_CHECK(options.n_ctx >= 1 && options.chunk >= 1);
+ForwardSizes forward_sizes(const Model& model,
+                           const BackendOptions& options,
+                           const CudaDevice& device) {
+  HAIKUDA_CHECK(options.n_ctx >= 1 && options.chunk >= 0);
+  const int best = Forward::best_chunk(model, has_bfloat16(device));
   return {.n_ctx = options.n_ctx,
-          .chunk = std::min(options.chunk, options.n_ctx),
+          .chunk = std::min(options.chunk > 0 ? options.chunk : best, options.n_ctx),
           .has_bfloat16 = has_bfloat16(device)};
 }
 
@@ -68,7 +71,7 @@ class CudaBackend : public Backend {
       : n_vocab_(model.config.n_vocab),
         index_(options.device_index),
         name_(device.name),
-        sizes_(forward_sizes(options, device)),
+        sizes_(forward_sizes(model, options, device)),
         weights_(model, options.timeline),
         forward_(model, weights_, sizes_, stream_),
         loop_(forward_, n_vocab_, sizes_.n_ctx, stream_),
@@ -224,15 +227,15 @@ bool built_with_cuda() {
 
 std::unique_ptr<Backend> make_cuda_backend(const Model& model, const BackendOptions& options) {
   const CudaDevice device = open_device(options.device_index);
-  check_memory(model, forward_sizes(options, device), device);
+  check_memory(model, forward_sizes(model, options, device), device);
   return std::make_unique<CudaBackend>(model, options, device);
 }
 
 int max_cuda_context(const Model& model, const CudaDevice& device) {
-  const BackendOptions defaults;
+  const bool bfloat16 = has_bfloat16(device);
+  const int chunk = Forward::best_chunk(model, bfloat16);
   const auto needed = [&](int n_ctx) {
-    const ForwardSizes sizes{
-        .n_ctx = n_ctx, .chunk = defaults.chunk, .has_bfloat16 = has_bfloat16(device)};
+    const ForwardSizes sizes{.n_ctx = n_ctx, .chunk = chunk, .has_bfloat16 = bfloat16};
     return Forward::bytes_needed(model, sizes);
   };
   const std::size_t fixed = DeviceWeights::bytes_needed(model.weights) + sampling_bytes(model) +

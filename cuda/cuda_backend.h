@@ -13,6 +13,10 @@
 
 namespace haikuda {
 
+// Tokens of a prompt computed at once, where the types of the model's matrices are multiplied in
+// half: others are cut smaller.
+constexpr int kCudaChunk = 2048;
+
 struct CudaDevice {
   int index = 0;
   std::string name;

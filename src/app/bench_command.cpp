@@ -74,7 +74,7 @@ int prefill_part(const BenchOptions& options, const Placement& placement) {
 
 int chunk_of(const BenchOptions& options, const Placement& placement) {
   if (options.ubatch > 0) return options.ubatch;
-  return placement.cuda_device ? BackendOptions{}.chunk : kCpuChunk;
+  return placement.cuda_device ? kCudaChunk : kCpuChunk;
 }
 
 // The first prompt that the tests have, or a single token.

@@ -24,7 +24,7 @@ struct FirstUse {
 struct BackendOptions {
   int n_ctx = 0;         // positions the KV cache holds; at least 1
   int n_threads = 0;     // of the host; 0: one for each core
-  int chunk = 512;       // tokens of a prompt computed at once
+  int chunk = 0;         // tokens of a prompt computed at once; 0: as the device likes
   int device_index = 0;  // of several GPUs
   // The CPU rounds K and V to half precision, as GPUs keep them: to compare the two.
   bool half_cache = false;

@@ -107,7 +107,7 @@ TEST_CASE("model: fused decoding computes what its steps compute", "[cuda][model
 TEST_CASE("model: prefill and decode compute the same", "[cuda][model]") {
   const std::string architecture = GENERATE(as<std::string>{}, "qwen2", "llama", "qwen3");
   const DType type = GENERATE(DType::F16, DType::BF16, DType::Q4_K);
-  const int n = GENERATE(1, 2, 4, 5, 40);
+  const int n = GENERATE(1, 2, 8, 9, 40);
   CAPTURE(architecture, dtype_name(type), n);
   const TinyModel tiny({.architecture = architecture, .dtype = type});
   const std::vector<int> tokens = random_tokens(n + 1, tiny.model.config.n_vocab, 6);
@@ -121,7 +121,7 @@ TEST_CASE("model: prefill and decode compute the same", "[cuda][model]") {
 }
 
 TEST_CASE("model: the size of chunks does not matter", "[cuda][model]") {
-  const DType type = GENERATE(DType::F32, DType::F16, DType::Q5_0);
+  const DType type = GENERATE(DType::F32, DType::BF16, DType::F16, DType::Q5_0);
   CAPTURE(dtype_name(type));
   const TinyModel tiny({.architecture = "qwen2", .dtype = type, .n_ctx = 1024});
   const int n = 600;
