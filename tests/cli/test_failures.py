@@ -3,7 +3,7 @@ import os
 import signal
 import subprocess
 
-from support import CommandLineTest
+from support import TIMEOUT_S, CommandLineTest
 
 
 class Help(CommandLineTest):
@@ -140,7 +140,7 @@ class InputOutput(CommandLineTest):
         read, write = os.pipe()
         os.close(read)
         command = [*self.command("-p", "hello", "-n", 16, "-q")]
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=write, stderr=subprocess.PIPE, timeout=60, **how)
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=write, stderr=subprocess.PIPE, timeout=TIMEOUT_S, **how)
         os.close(write)
         return done
 
