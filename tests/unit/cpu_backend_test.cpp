@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "cpu/cpu_backend.h"
+#include "cpu/host_memory.h"
 #include "support/catch.h"
 #include "support/nmse.h"
 #include "support/tiny_model.h"
@@ -109,6 +110,12 @@ TEST_CASE("cpu backend: the context can be filled to its last position and not b
   backend->append(some_tokens(8, tiny.model.config.n_vocab));
   REQUIRE(backend->position() == 8);
   REQUIRE_THROWS_AS(backend->append(some_tokens(1, tiny.model.config.n_vocab)), Error);
+}
+
+TEST_CASE("available memory: told by /proc, guessed where that is not mounted", "[cpu]") {
+  const std::size_t told = cpu::available_memory(), guessed = cpu::available_memory("/nowhere");
+  CHECK(told > 0);
+  CHECK(guessed > 0);
 }
 
 TEST_CASE("check_finite_logits: names the position and the token", "[model]") {
