@@ -67,6 +67,13 @@ void add_bench_options(CLI::App& app, RawOptions& raw);
 BenchOptions resolve_bench(const CLI::App& app, RawOptions& raw);
 void add_tool_options(CLI::App& app, const std::string& command, RawOptions& raw);
 
+// After parsing: rules that concern several options. Each throws Error(usage).
+void resolve_device(RawOptions& raw);
+Options resolve_generate(const CLI::App& app, RawOptions&& raw);
+ChatOptions resolve_chat(const CLI::App& app, RawOptions&& raw);
+TokenizeOptions resolve_tokenize(const CLI::App& app, RawOptions&& raw);
+DiagnoseOptions resolve_diagnose(RawOptions&& raw);
+
 // The pairs that one configuration file sets, in its order; `section` is a command's name or empty.
 struct ConfigValue {
   std::string section, name;
