@@ -196,7 +196,7 @@ ExitCode run_bench(const BenchOptions& options) {
   const std::optional<std::string> text = e2e_text(options);
   const std::optional<Baseline> baseline = read_baseline(options);
   const auto start = Clock::now();
-  const Model model(open_model(options.model));
+  const Model model(open_model(options));
   const auto tokenizer = Tokenizer::create(model.files.metadata);
   check_vocabulary(model, *tokenizer);
   const std::vector<BenchTest> tests = list_tests(options, tokens_in(text, *tokenizer));

@@ -30,7 +30,7 @@ struct RawOptions {
   std::string bench_format = "md";
   double fail_below = 0;
   bool no_warm_up = false;
-  std::string device = "auto", gpu_layers = "auto", flash_attention = "auto";
+  std::string device = "auto", gpu_layers = "auto", color = "auto", reasoning = "stdout";
   int main_gpu = -1;
   bool raw = false, chat = false, json = false, jsonl = false, no_bos = false,
        no_parse_special = false;

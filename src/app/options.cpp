@@ -26,10 +26,10 @@ constexpr const char* kExamples =
 
 constexpr const char* kFooter =
     "Exit codes: 0 done, 1 internal, 2 usage, 3 model file missing or invalid, 4 unsupported "
-    "model, 5 no\n"
-    "usable GPU, 6 out of memory, 7 GPU fault or non-finite logits, 8 input or output failed, 9 "
-    "prompt too\n"
-    "long, 10 a check failed (diagnose, bench --baseline), 124 --timeout, 130/143 interrupted, 141 "
+    "model, 5 no usable\n"
+    "GPU, 6 out of memory, 7 GPU fault or non-finite logits, 8 input or output failed, 9 prompt "
+    "too long, 10 a\n"
+    "check failed (diagnose, bench, --fail-on-length), 124 --timeout, 130/143 interrupted, 141 "
     "broken pipe.\n"
     "HAIKUDA_NAME, LLAMA_ARG_NAME and ~/.config/haikuda/config.ini set options too (-v shows from "
     "where).\n";
@@ -258,6 +258,7 @@ Request parse_options(int argc, const char* const* argv) {
   raw.options.settings = settings_of(*command, sourced);
   if (command->name == "chat") return resolve_chat(app, std::move(raw));
   if (!command->name.empty()) return resolve(*command, program, app, std::move(raw));
+  if (app.count("--system-info") > 0) return DevicesOptions{.system_info = true};
   if (app.count("--list-devices") > 0) return DevicesOptions{};
   return resolve_generate(app, std::move(raw));
 }

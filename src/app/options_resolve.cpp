@@ -5,7 +5,9 @@
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
+#include "app/json_text.h"
 #include "app/option_groups.h"
+#include "app/terminal.h"
 #include "base/error.h"
 #include "base/printable.h"
 #include "base/utf8.h"
@@ -102,6 +104,12 @@ void resolve_run(const CLI::App& app, RawOptions& raw) {
   if (raw.stats && raw.no_stats)
     throw Error(ExitCode::usage, "give --stats or --no-stats, not both");
   o.stats = raw.stats || (!raw.no_stats && !o.quiet);
+  const std::string& variables = o.prompt.chat_template.variables;
+  if (!variables.empty()) parse_json_object(variables, "--chat-template-kwargs");
+  o.output.reasoning = raw.reasoning == "stderr" ? Reasoning::to_stderr
+                       : raw.reasoning == "hide" ? Reasoning::nowhere
+                                                 : Reasoning::to_stdout;
+  set_color(raw.color);
 }
 
 }  // namespace
@@ -120,6 +128,9 @@ Options resolve_generate(const CLI::App& app, RawOptions&& raw) {
   if (o.output.echo && o.output.format != OutputFormat::text)
     throw Error(ExitCode::usage,
                 "--echo excludes --json and --jsonl, whose text is what was generated");
+  if (o.output.reasoning != Reasoning::to_stdout && o.output.format != OutputFormat::text)
+    throw Error(ExitCode::usage,
+                "--reasoning excludes --json and --jsonl, whose text is what was generated");
   if (o.keep_stop && o.stop.empty()) throw Error(ExitCode::usage, "--stop-keep needs --stop");
   return std::move(o);
 }

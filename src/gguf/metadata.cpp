@@ -67,6 +67,11 @@ void Metadata::insert(std::string key, MetaValue value) {
   keys_.push_back(std::move(key));
 }
 
+void Metadata::set(std::string key, MetaValue value) {
+  const auto [it, inserted] = values_.insert_or_assign(key, std::move(value));
+  if (inserted) keys_.push_back(std::move(key));
+}
+
 void Metadata::fail(std::string_view key, const std::string& problem) const {
   throw Error(ExitCode::model_file,
               fmt::format("{}: key {}: {}", printable(file_name_), printable(key), problem));

@@ -101,6 +101,8 @@ class Metadata {
 
   // Throws Error(model_file) when the key is there already.
   void insert(std::string key, MetaValue value);
+  // In place of what the file has, or more.
+  void set(std::string key, MetaValue value);
 
   [[noreturn]] void fail(std::string_view key, const std::string& problem) const;
 
