@@ -102,10 +102,12 @@ def wait_for_handler(process, number):
 
 def wait_for_line(stream, words):
     """Reads lines of a run's stderr until one holds the words."""
+    lines = []
     for line in stream:
         if words in line:
-            return line
-    raise AssertionError(f"the end came instead of a line with {words!r}")
+            return
+        lines.append(line)
+    raise AssertionError(f"the end came instead of a line with {words!r}, after {lines}")
 
 
 class CommandLineTest(unittest.TestCase):
