@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs commands in a terminal and draws what came, when it came, as an SVG picture that plays once.
 
-    scripts/record.py OUT.svg COMMAND...       e.g. scripts/record.py docs/haiku.svg 'haikuda "Write a haiku about rain"'
+    scripts/record.py OUT.svg COMMAND...       e.g. scripts/record.py scripts/haiku.svg 'haikuda "Write a haiku about rain"'
 
 Each COMMAND is run by bash with build/ first on the PATH. A line appears when the terminal had received it, so the picture's
 speed is the program's; where nothing plays (printed, or motion is unwanted) all of it is there. Needs Python 3 alone.

@@ -22,7 +22,7 @@ FILES = {
     "usr/share/haikuda/result.schema.json",
     "usr/share/haikuda/scripts/fetch_model.sh",
     "usr/share/doc/haikuda/README.md",
-    "usr/share/doc/haikuda/docs/haiku.svg",
+    "usr/share/doc/haikuda/scripts/haiku.svg",
     "usr/share/doc/haikuda/copyright",
 }
 

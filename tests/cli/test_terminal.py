@@ -1,12 +1,10 @@
-"""A terminal as stdout, and signals."""
+"""A terminal as stdout."""
 import os
 import pty
 import re
-import signal
 import subprocess
-import time
 
-from support import CommandLineTest, Terminal, shell_code
+from support import TIMEOUT_S, CommandLineTest, Terminal
 
 HIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
@@ -73,7 +71,7 @@ class TerminalOutput(CommandLineTest):
         terminal = Terminal(self.command(*arguments, model=model))
         try:
             chunks = terminal.read_all()
-            self.assertEqual(terminal.process.wait(60), 0, terminal.process.stderr.read())
+            self.assertEqual(terminal.process.wait(TIMEOUT_S), 0, terminal.process.stderr.read())
         finally:
             terminal.close()
         return chunks
@@ -105,51 +103,3 @@ class TerminalOutput(CommandLineTest):
             chunk.decode("utf-8", "strict")
         self.assertRegex(b"".join(chunks).decode(), "[🍕🎉]")
         self.assertGreater(len(chunks), 4, "the text came in one piece")
-
-
-class Signals(CommandLineTest):
-    def setUp(self):
-        super().setUp()
-        self.model = self.place.tiny("endless", "--ctx", "100000", "--layers", "4")
-
-    def interrupted(self, number):
-        terminal = Terminal(self.command("-p", "hello", "--temp", 2, "-s", 1))
-        try:
-            self.assertTrue(terminal.read_chunk())
-            code, seconds = terminal.signal_and_wait(number)
-            stderr = terminal.process.stderr.read().decode()
-        finally:
-            terminal.close()
-        self.assertLess(seconds, 2)
-        self.assertIn("· interrupted ·", stderr)
-        return code
-
-    def test_ctrl_c(self):
-        self.assertEqual(self.interrupted(signal.SIGINT), 130)
-
-    def test_terminate(self):
-        self.assertEqual(self.interrupted(signal.SIGTERM), 143)
-
-    def test_ctrl_c_while_it_reads_a_long_prompt(self):
-        process = subprocess.Popen(self.command("-f", "-"), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        process.stdin.write(b"x" * 60000)
-        process.stdin.close()
-        time.sleep(1)
-        process.send_signal(signal.SIGINT)
-        start = time.monotonic()
-        code = shell_code(process.wait(60))
-        process.stdout.close()
-        process.stderr.close()
-        self.assertEqual(code, 130)
-        self.assertLess(time.monotonic() - start, 5)
-
-    def test_ctrl_c_while_it_waits_for_stdin(self):
-        process = subprocess.Popen(self.command(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        time.sleep(0.5)
-        process.send_signal(signal.SIGINT)
-        try:
-            code = shell_code(process.wait(10))
-        finally:
-            process.kill()
-            process.communicate()
-        self.assertEqual(code, 130)
