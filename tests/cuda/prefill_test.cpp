@@ -446,6 +446,20 @@ void check_long_prompt(const TinyModel& tiny, int n, double bound = 1e-5) {
   CHECK_THAT(logits_after(*gpu, next), NmseBelow(logits_after(*cpu, next), bound));
 }
 
+// The same of models whose attention is so sharp that rounding the cache to halves alone, on the
+// CPU, moves the token after the prompt by up to 9e-4: it is compared with that.
+void check_long_prompt_of_sharp_model(const TinyModel& tiny, int n) {
+  const auto exact = make_cpu_backend(tiny.model, {.n_ctx = n + 1});
+  const auto cpu = tiny.on_cpu(n + 1), gpu = tiny.on_cuda(n + 1);
+  const std::vector<int> prompt = random_tokens(n, tiny.model.config.n_vocab, 5), next = {3};
+  (void)logits_after(*exact, prompt);
+  CHECK_THAT(logits_after(*gpu, prompt), NmseBelow(logits_after(*cpu, prompt), 1e-5));
+  const std::vector<float> want = logits_after(*cpu, next);
+  const double of_cache = nmse(want, logits_after(*exact, next));
+  CAPTURE(of_cache);
+  CHECK_THAT(logits_after(*gpu, next), NmseBelow(want, std::max(1e-5, 200 * of_cache)));
+}
+
 }  // namespace
 
 // gate, up and their product are thousands, then billions: half ends at 65504.
@@ -458,7 +472,7 @@ TEST_CASE("prefill: activations beyond the range of half", "[cuda][model][prefil
     // The cache holds halves: K and V stay in their range.
     scale_tensor(writer, layer + "attn_norm.weight", std::min(norm_factor, 3e3f));
   }
-  check_long_prompt(TinyModel(writer.finish(), "large.gguf"), 60);
+  check_long_prompt_of_sharp_model(TinyModel(writer.finish(), "large.gguf"), 60);
 }
 
 // One row of gate and of up whose bound is far above all others: act is scaled row by row.
@@ -467,7 +481,7 @@ TEST_CASE("prefill: a bound that is far from what occurs", "[cuda][model][prefil
   scale_tensor(writer, "blk.0.ffn_gate.weight", 3e4f, 256);
   scale_tensor(writer, "blk.0.ffn_up.weight", 3e4f, 256);
   scale_tensor(writer, "blk.0.ffn_down.weight", 1e-4f);
-  check_long_prompt(TinyModel(writer.finish(), "large.gguf"), 60);
+  check_long_prompt_of_sharp_model(TinyModel(writer.finish(), "large.gguf"), 60);
 }
 
 TEST_CASE("prefill: prompts of any length match cpu", "[cuda][model][prefill]") {
