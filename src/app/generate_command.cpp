@@ -192,6 +192,7 @@ bool generate_sample(Run& run, Generator* generator) {
   const std::string reason = reason_name(result.reason);
   if (!as_text) write_record(run, result, reason);
   if (as_text && run.options.n_samples > 1) run.sink.write("\n");
+  run.sink.end_line_on_terminal();
   if (run.options.stats) print_stats(result, run.facts, reason, run.generation.sampler);
   return result.reason != FinishReason::interrupted;
 }
