@@ -20,7 +20,7 @@ import time
 WORDS = "rain moon river stone light 世界 é 🙂 the of and 12 3.5 \n ## { } <|im_end|> \t".split(" ")
 SAMPLERS = [["--temp", "0"], ["--temp", "0.8"], ["--temp", "2", "--top-k", "0", "--min-p", "0.01"],
             ["--mirostat", "2"], ["--temp", "1", "--dry-multiplier", "0.8"], ["--temp", "1", "--repeat-penalty", "1.3"]]
-TIMEOUT_S = 300
+TIMEOUT_S = 900
 TURN_S = 6  # of the long run in each round
 DRIFT = 0.05
 
@@ -29,6 +29,7 @@ class Soak:
     def __init__(self, options):
         self.options = options
         self.random = random.Random(options.seed)
+        self.begin = time.monotonic()
         self.hashes = {}  # of a command's stdout
         self.counts = collections.Counter()
         self.costs = []  # of the fixed run, in order: see measure()
@@ -228,10 +229,11 @@ class Soak:
         print(f"soak: {len(self.hashes)} different commands, of {self.counts['repeats']} runs of them")
         one, many = self.memory[1], self.memory[12]
         print(f"soak: peak memory KiB: 1 text {min(one)}..{max(one)}, 12 texts {min(many)}..{max(many)}")
-        if statistics.median(many) - statistics.median(one) > 1024:
+        slack = 1024 if self.options.device == "cpu" else 8192  # KiB; the driver's part differs from run to run
+        if statistics.median(many) - statistics.median(one) > slack:
             self.fail("the memory grows with the number of texts")
         half = len(one) // 2
-        if half >= 3 and abs(statistics.median(one[half:]) - statistics.median(one[:half])) > 1024:
+        if half >= 3 and abs(statistics.median(one[half:]) - statistics.median(one[:half])) > slack:
             self.fail("the memory of a run moved over time")
         if self.gpu:
             print(f"soak: GPU memory used between runs: {min(self.gpu)}..{max(self.gpu)} MiB")
@@ -245,12 +247,13 @@ class Soak:
         except ChildProcessError:
             pass
         children = resource.getrusage(resource.RUSAGE_CHILDREN)
-        print(f"soak: processor time of all runs {children.ru_utime + children.ru_stime:.0f} s")
+        print(f"soak: {(time.monotonic() - self.begin) / 60:.1f} minutes, "
+              f"processor time of all runs {children.ru_utime + children.ru_stime:.0f} s")
         print(f"soak: {len(self.failures)} failures")
         return 1 if self.failures else 0
 
     def run(self):
-        end = time.monotonic() + 60 * self.options.minutes
+        end = self.begin + 60 * self.options.minutes
         deeds = [self.repeat] * 6 + [self.interrupt] * 2 + [self.truncate, self.close_pipe]
         with self.folder:
             while time.monotonic() < end or not self.turns:

@@ -47,6 +47,9 @@ MUTATIONS = [
     ("closed streams left closed", "src/main.cpp", "  haikuda::reserve_standard_streams();\n", "", "faults"),
     ("a thread destroyed while it runs", "src/base/thread_pool.cpp", "    stop();  // a thread that runs must not be destroyed\n", "",
      "allocation_failures"),
+    ("parts not waited for", "src/base/part_workers.cpp", "  join();\n  const std::lock_guard", "  const std::lock_guard", "unit"),
+    ("exception of a thread lost", "src/base/part_workers.cpp", "    if (!error_) error_ = std::current_exception();\n", "",
+     "unit"),
     ("no memory taken for a bad pattern", "src/text/pretokenizer.cpp", "error == PCRE2_ERROR_HEAP_FAILED", "false",
      "allocation_failures"),
     ("cache not checked", "src/cpu/kv_cache.cpp", "if (!data_)", "if (false)", "allocation_failures"),
@@ -84,7 +87,7 @@ CUDA_MUTATIONS = [
      "argmax: the lowest of equals*"),
 ]
 
-TARGETS = {"hostile_bytes": ["haikuda_tests"], "allocation_failures": ["haikuda_allocation_test"]}
+TARGETS = {"hostile_bytes": ["haikuda_tests"], "unit": ["haikuda_tests"], "allocation_failures": ["haikuda_allocation_test"]}
 
 
 def run(*command):
