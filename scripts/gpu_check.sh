@@ -111,7 +111,7 @@ if [[ $checks = *sanitizers* ]] && command -v compute-sanitizer >/dev/null; then
     for part in fused other; do
       selection='[sanitize][fused]'
       [ $part = fused ] || selection='[sanitize]~[fused]'
-      HAIKUDA_KERNELS=$kernels/$tool-$part.kernels LIMIT=200 job "$tool-$part" \
+      HAIKUDA_KERNELS=$kernels/$tool-$part.kernels LIMIT=${SANITIZER_LIMIT:-200} job "$tool-$part" \
         compute-sanitizer --tool $tool --error-exitcode 1 "${arguments[@]}" "$tests" "$selection"
     done
   done
