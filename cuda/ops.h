@@ -305,7 +305,7 @@ TokenScratchSize attend_token_scratch(const QkvShape& shape);
 
 // How keys are shared out over blocks; results differ by the order of sums alone.
 struct AttendPlan {
-  int keys_alone = 384;    // up to so many past keys a block takes one query head and all its keys
+  int keys_alone = 1024;   // up to so many past keys a block takes one query head and all its keys
   int steps_to_split = 2;  // beyond: steps of 256 / (head_dim / 8) keys a block takes at least
 };
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Writes a GGUF file of a real model's shape with random weights, to measure speed and memory.
 
-    synth_gguf.py SHAPE TYPE OUT.gguf [--layers N] [--seed N]
+    synth_gguf.py SHAPE TYPE OUT.gguf [--layers N] [--seed N] [--sparse]
 
 Weights have mean 0 and standard deviation 0.02: normal ones, rounded to TYPE, except for K-quants, whose quants are
 random bits. TYPE q4_k_m gives each tensor the type that llama-quantize gives it. The vocabulary is made up, with as many
@@ -302,16 +302,20 @@ def write_weights(out, tensor, pool, rng):
         left, at = left - step, 0
 
 
+def write_header(out, name, shape, wanted, tensors):
+    entries = metadata(name, shape, wanted)
+    out.write(b"GGUF" + struct.pack("<IQQ", 3, len(tensors), len(entries)))
+    for part in itertools.chain(entries, directory(tensors)):
+        out.write(part)
+    out.write(bytes(padding(out.tell())))
+
+
 def write_model(path, name, shape, wanted, seed):
     tensors = list(list_tensors(shape, wanted))
-    entries = metadata(name, shape, wanted)
     pools = {}
     rng = random.Random(seed)
     with open(path, "wb", buffering=1 << 20) as out:
-        out.write(b"GGUF" + struct.pack("<IQQ", 3, len(tensors), len(entries)))
-        for part in itertools.chain(entries, directory(tensors)):
-            out.write(part)
-        out.write(bytes(padding(out.tell())))
+        write_header(out, name, shape, wanted, tensors)
         for t in tensors:
             if t.vector:
                 out.write(vector_bytes(t, rng))
@@ -323,6 +327,14 @@ def write_model(path, name, shape, wanted, seed):
     return sum(t.n_bytes for t in tensors)
 
 
+def write_sparse(path, name, shape, wanted):
+    tensors = list(list_tensors(shape, wanted))
+    with open(path, "wb", buffering=1 << 20) as out:
+        write_header(out, name, shape, wanted, tensors)
+        out.truncate(out.tell() + sum(t.n_bytes + padding(t.n_bytes) for t in tensors))
+    return sum(t.n_bytes for t in tensors)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("shape", choices=SHAPES)
@@ -330,13 +342,17 @@ def main():
     parser.add_argument("out")
     parser.add_argument("--layers", type=int, help="fewer or more than the real model has")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--sparse", action="store_true")
     a = parser.parse_args()
     shape = SHAPES[a.shape]
     if a.layers is not None:
         if a.layers < 1:
             parser.error("--layers: at least 1")
         shape = Shape(**{**shape.__dict__, "layers": a.layers})
-    n_bytes = write_model(a.out, a.shape, shape, a.type, a.seed)
+    if a.sparse:
+        n_bytes = write_sparse(a.out, a.shape, shape, a.type)
+    else:
+        n_bytes = write_model(a.out, a.shape, shape, a.type, a.seed)
     print(f"{a.out}: {a.shape} {a.type}, {shape.layers} layers, {n_bytes / 1e6:.1f} MB of tensors", file=sys.stderr)
 
 

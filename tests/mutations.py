@@ -47,7 +47,7 @@ MUTATIONS = [
     ("no memory taken for a bad pattern", "src/text/pretokenizer.cpp", "error == PCRE2_ERROR_HEAP_FAILED", "false",
      "allocation_failures"),
     ("cache not checked", "src/cpu/kv_cache.cpp", "if (!data_)", "if (false)", "allocation_failures"),
-    ("seed ignored", "src/app/generate_command.cpp", "o.seed ? *o.seed : random_seed();", "random_seed();", "determinism"),
+    ("seed ignored", "src/app/run_setup.cpp", "o.seed ? *o.seed : random_bits() >> 1;", "random_bits() >> 1;", "determinism"),
     ("chunks change the bits", "src/cpu/forward.cpp", "  const float* last = x +",
      "  x[0] += static_cast<float>(n) * 1e-2f;\n  const float* last = x +", "determinism"),
     ("raw text on a terminal", "src/app/text_sink.cpp", "buffer_ += for_terminal(text);", "buffer_ += text;", "terminal"),

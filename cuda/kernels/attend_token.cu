@@ -56,6 +56,7 @@ struct Layout {
   static constexpr int kPadded = kHeads <= 2 ? kHeads : kHeads <= 4 ? 4 : 8;
   static constexpr int kLanesOfHead = kLanes / kPadded;
   static constexpr int kSums = kHeads * kElems / kRows;  // of a lane, after those of a warp
+  static constexpr int kBatch = kHeads == 1 ? 4 : 1;     // steps taken together, to hide latency
   static constexpr std::size_t kRingBytes = sizeof(uint4) * kDepth * 2 * kThreads;
   static constexpr std::size_t kSharedBytes =
       kRingBytes + (kHeads + 1) * kWidth * sizeof(float) + 2 * kWidth * sizeof(__half);
@@ -279,11 +280,8 @@ struct Seen {
       for (int e = 0; e < kElems; ++e) values[h][e] *= x;
     }
   }
-  // All 32 lanes take part. Rows with !is_key hold zeros.
-  __device__ void add(const float (&q)[L::kHeads][kElems],
-                      const uint4& k_bits,
-                      const uint4& v_bits,
-                      bool is_key) {
+  // The score of the lane's head for a row of K.
+  static __device__ float score_of(const float (&q)[L::kHeads][kElems], const uint4& k_bits) {
     float x[kElems], scores[L::kPadded];
     to_floats(x, k_bits);
 #pragma unroll
@@ -294,22 +292,39 @@ struct Seen {
         for (int e = 0; e < kElems; ++e) scores[h] = fmaf(q[h][e], x[e], scores[h]);
       }
     }
-    const float row_sum = sum_over_row<L>(scores);
-    const float score = is_key ? row_sum : -INFINITY;
-    const bool leads = score > max + kSlack;
+    return sum_over_row<L>(scores);
+  }
+  // kBatch keys a row of lanes. All 32 lanes take part. Rows with !is_key hold zeros.
+  template <int kBatch>
+  __device__ void add(const float (&q)[L::kHeads][kElems],
+                      const uint4 (&k_bits)[kBatch],
+                      const uint4 (&v_bits)[kBatch],
+                      const bool (&is_key)[kBatch]) {
+    float score[kBatch], greatest = -INFINITY;
+#pragma unroll
+    for (int b = 0; b < kBatch; ++b) {
+      const float row_sum = score_of(q, k_bits[b]);
+      score[b] = is_key[b] ? row_sum : -INFINITY;
+      greatest = fmaxf(greatest, score[b]);
+    }
+    const bool leads = greatest > max + kSlack;
     if (__any_sync(kAllLanes, leads)) {
-      const float factor = leads ? expf(max - score) : 1.0f;  // 0 the first time
-      if (leads) max = score;
+      const float factor = leads ? expf(max - greatest) : 1.0f;  // 0 the first time
+      if (leads) max = greatest;
       rescale(factor);
     }
-    const float p = score == -INFINITY ? 0.0f : expf(score - max);
-    sum += p;
-    to_floats(x, v_bits);
 #pragma unroll
-    for (int h = 0; h < L::kHeads; ++h) {
-      const float weight = of_head(p, h);
+    for (int b = 0; b < kBatch; ++b) {
+      const float p = score[b] == -INFINITY ? 0.0f : expf(score[b] - max);
+      sum += p;
+      float x[kElems];
+      to_floats(x, v_bits[b]);
 #pragma unroll
-      for (int e = 0; e < kElems; ++e) values[h][e] = fmaf(weight, x[e], values[h][e]);
+      for (int h = 0; h < L::kHeads; ++h) {
+        const float weight = of_head(p, h);
+#pragma unroll
+        for (int e = 0; e < kElems; ++e) values[h][e] = fmaf(weight, x[e], values[h][e]);
+      }
     }
   }
 };
@@ -469,14 +484,22 @@ __device__ void attend(const Arguments& a, const Part& part, int n_past) {
   Seen<L> seen;
   if (part.has_newest() && warp == 0) {
     const auto* words = reinterpret_cast<const uint4*>(newest) + lane_of_row;
-    seen.add(q, words[0], words[L::kLanes], threadIdx.x < L::kLanes);
+    seen.template add<1>(q, {words[0]}, {words[L::kLanes]}, {threadIdx.x < L::kLanes});
   }
   const int n_steps = (part.end - part.begin + L::kKeys - 1) / L::kKeys;
-  for (int step = 0; step < n_steps; ++step) {
-    wait_for_copies<kDepth - 1>();
-    const uint4* from = ring + (step % kDepth) * 2 * kThreads + threadIdx.x;
-    seen.add(q, from[0], from[kThreads], first_key + step * L::kKeys < part.end);
-    fetch(step + kDepth);
+  for (int step = 0; step < n_steps; step += L::kBatch) {
+    wait_for_copies<kDepth - L::kBatch>();
+    uint4 k_bits[L::kBatch], v_bits[L::kBatch];
+    bool is_key[L::kBatch];
+#pragma unroll
+    for (int b = 0; b < L::kBatch; ++b) {
+      const uint4* from = ring + (step + b) % kDepth * 2 * kThreads + threadIdx.x;
+      k_bits[b] = from[0], v_bits[b] = from[kThreads];
+      is_key[b] = first_key + (step + b) * L::kKeys < part.end;
+    }
+    seen.template add<L::kBatch>(q, k_bits, v_bits, is_key);
+#pragma unroll
+    for (int b = 0; b < L::kBatch; ++b) fetch(step + b + kDepth);
   }
 
   float x[L::kHeads * kElems];
@@ -567,8 +590,8 @@ int splits_of(int n_tiles_in_all) {
 
 template <int kLanes, class F>
 void dispatch_heads(int n_heads, F&& f) {
+  // Few instances: their code is loaded when a process starts.
   if (n_heads <= 1) return f(Layout<kLanes, 1>{});
-  if (n_heads <= 2) return f(Layout<kLanes, 2>{});
   if (n_heads <= 4) return f(Layout<kLanes, 4>{});
   if (n_heads <= 7) return f(Layout<kLanes, 7>{});
   f(Layout<kLanes, 8>{});

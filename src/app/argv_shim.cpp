@@ -100,8 +100,18 @@ class Shim {
       return true;
     }
     if (!command_.name.empty() && command_.name != "chat") return false;
+    if (take_usual_value(*known, inline_value)) return true;
     if (!known->meaning.empty())
       throw Error(ExitCode::usage, fmt::format("{} is not supported: {}", name, known->meaning));
+    return true;
+  }
+
+  // Whether the option's value asks for what is done anyway.
+  bool take_usual_value(const LlamaName& known, const std::string* inline_value) {
+    if (known.usual_value.empty()) return false;
+    if (inline_value != nullptr) return *inline_value == known.usual_value;
+    if (at_ == arguments_.size() || arguments_[at_] != known.usual_value) return false;
+    ++at_;
     return true;
   }
 

@@ -190,7 +190,7 @@ ExitCode run_bench(const BenchOptions& options, Process& process) {
   const std::optional<Baseline> baseline = read_baseline(options);
   const auto start = Clock::now();
   process.start_device(options.device);
-  const Model& model = process.keep(std::make_unique<Model>(open_model(options.model)));
+  const Model& model = process.keep(std::make_unique<Model>(open_model(options)));
   const auto tokenizer = Tokenizer::create(model.files.metadata);
   check_vocabulary(model, *tokenizer);
   const std::vector<BenchTest> tests = list_tests(options, tokens_in(text, *tokenizer));

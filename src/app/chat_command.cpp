@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "app/answer_writer.h"
 #include "app/argv_shim.h"
 #include "app/commands.h"
 #include "app/conversation.h"
@@ -60,12 +61,14 @@ class Chat {
   Chat(const Options& options,
        const OpenedModel& opened,
        const LoadedModel& loaded,
+       bool opens_reasoning,
        LineReader& reader,
        TextSink& sink)
       : options_(options),
         facts_(loaded.facts),
         conversation_(opened.model, *opened.tokenizer, *loaded.backend, options.prompt),
         generation_(generate_options(options, loaded.facts)),
+        opens_reasoning_(opens_reasoning),
         reader_(reader),
         sink_(sink) {}
 
@@ -135,9 +138,11 @@ class Chat {
   }
 
   void answer(const std::string& message) {
-    const GenerateHooks hooks{.on_text = [this](std::string_view text) { sink_.write(text); },
+    AnswerWriter writer(sink_, options_.output.reasoning, opens_reasoning_);
+    const GenerateHooks hooks{.on_text = [&](std::string_view text) { writer.write(text); },
                               .should_stop = stop_question(sink_)};
     const GenerateResult r = conversation_.ask(message, generation_, hooks);
+    writer.finish();
     if (!sink_.is_terminal()) sink_.write("\n");
     sink_.finish();
     if (options_.stats) print_stats(r, facts_, reason_name(r.reason), generation_.sampler);
@@ -152,18 +157,23 @@ class Chat {
   const RunFacts& facts_;
   Conversation conversation_;
   GenerateOptions generation_;
+  bool opens_reasoning_;
   LineReader& reader_;
   TextSink& sink_;
 };
 
-// Before the weights are loaded: whether there is a chat template, and one that can be run.
-void check_template(const OpenedModel& opened, const PromptOptions& options) {
+// Before the weights are loaded: that there is a chat template, and one that can be run. Whether
+// answers begin inside of <think>.
+bool check_template(const OpenedModel& opened, const PromptOptions& options) {
   const std::array message = {ChatMessage{"user", "Hello"}};
   const Metadata& metadata = opened.model.files.metadata;
-  if (!render_conversation(message, options.chat_template, metadata, *opened.tokenizer))
+  const auto rendered =
+      render_conversation(message, options.chat_template, metadata, *opened.tokenizer);
+  if (!rendered)
     throw Error(ExitCode::unsupported,
                 fmt::format("{}: the model has no chat template, so chat needs --chat-template",
                             printable(metadata.file_name())));
+  return opens_reasoning(rendered->text());
 }
 
 }  // namespace
@@ -176,11 +186,11 @@ ExitCode run_chat(ChatOptions chat, Process& process) {
   process.start_device(options.device);
   const auto reader = make_line_reader(chat.history);
   OpenedModel& opened = process.keep(std::make_unique<OpenedModel>(options, process));
-  check_template(opened, options.prompt);
+  const bool opens_reasoning = check_template(opened, options.prompt);
   opened.place(options, process);
   const LoadedModel& loaded =
       process.keep(std::make_unique<LoadedModel>(load_model(opened, options, process, 0)));
-  return Chat(options, opened, loaded, *reader, sink).run();
+  return Chat(options, opened, loaded, opens_reasoning, *reader, sink).run();
 }
 
 }  // namespace haikuda

@@ -42,7 +42,7 @@ class Conversation {
   const Model& model_;
   const Tokenizer& tokenizer_;
   Backend& backend_;
-  std::string chat_template_;
+  TemplateOptions chat_template_;
   std::optional<std::string> system_;
   std::vector<ChatMessage> messages_;  // user and assistant in turn
   std::vector<int> cached_;            // begins with the tokens that the backend holds

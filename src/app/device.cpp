@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "base/error.h"
+#include "base/printable.h"
 #include "cpu/cpu_backend.h"
 #include "cuda/cuda_backend.h"
 
@@ -44,6 +45,23 @@ void check_layers(const Model& model, const ModelOptions& options) {
             all));
 }
 
+[[noreturn]] void fail_device(const char* option, const std::string& value, const char* what) {
+  throw Error(ExitCode::usage, fmt::format("{} {}: {}", option, printable(value), what));
+}
+
+// What a device does in one way only may be asked for where it is that way.
+void check_ways(const ModelOptions& options, bool on_gpu) {
+  const std::string& flash = options.flash_attention;
+  if (on_gpu && (flash == "off" || flash == "0"))
+    fail_device("--flash-attn", flash, "a GPU computes attention in no other way; use auto");
+  if (!on_gpu && (flash == "on" || flash == "1"))
+    fail_device("--flash-attn", flash, "the CPU, where this would run, has none; use auto");
+  for (const auto& [option, type] : {std::pair("--cache-type-k", &options.cache_type_k),
+                                     std::pair("--cache-type-v", &options.cache_type_v)})
+    if (!type->empty() && *type != (on_gpu ? "f16" : "f32"))
+      fail_device(option, *type, "the KV cache is f16 on a GPU and f32 on the CPU");
+}
+
 }  // namespace
 
 Placement place_model(const Model& model, const ModelOptions& options, Process& process) {
@@ -57,6 +75,7 @@ Placement place_model(const Model& model, const ModelOptions& options, Process& 
   } else {
     placement.n_ctx_max = max_cpu_context(model);
   }
+  check_ways(options, placement.cuda_device.has_value());
   placement.n_ctx = options.n_ctx > 0 ? options.n_ctx : model.config.n_ctx_train;
   if (options.n_ctx == 0 && placement.n_ctx_max > 0)
     placement.n_ctx = std::min(placement.n_ctx, placement.n_ctx_max);

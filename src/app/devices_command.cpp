@@ -6,11 +6,17 @@
 #include "app/json_text.h"
 #include "app/model_facts.h"
 #include "app/text_sink.h"
+#include "app/version.h"
 #include "base/printable.h"
 #include "cuda/cuda_backend.h"
 
 namespace haikuda {
 namespace {
+
+std::string build_text() {
+  return fmt::format("haikuda {}, built by {} {}, {}\n", kVersion, HAIKUDA_COMPILER, __VERSION__,
+                     built_with_cuda() ? "CUDA " HAIKUDA_CUDA_BUILD : "without CUDA");
+}
 
 std::string devices_text(const std::vector<CudaDevice>& gpus,
                          const std::string& reason,
@@ -45,6 +51,7 @@ ExitCode run_devices(const DevicesOptions& options) {
   const auto gpus = find_cuda_devices(reason);
   const unsigned n_cores = std::thread::hardware_concurrency();
   TextSink sink;
+  if (options.system_info) sink.write(build_text());
   sink.write(options.json ? dump_json(devices_json(gpus, reason, n_cores), sink.is_terminal(), true)
                           : devices_text(gpus, reason, n_cores));
   sink.finish();

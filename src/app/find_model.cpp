@@ -8,6 +8,7 @@
 
 #include <fmt/format.h>
 
+#include "app/metadata_overrides.h"
 #include "app/model_inside.h"
 #include "base/error.h"
 #include "base/printable.h"
@@ -48,6 +49,12 @@ ModelFiles open_model(const std::string& path_or_name) {
                           "that name in {1}; "
                           "scripts/fetch_model.sh lists and fetches models",
                           printable(path_or_name), printable(model_folder())));
+}
+
+ModelFiles open_model(const ModelOptions& options) {
+  ModelFiles files = open_model(options.model);
+  apply_overrides(options.overrides, files.metadata);
+  return files;
 }
 
 }  // namespace haikuda

@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "app/options.h"
 #include "gguf/model_files.h"
 
 namespace haikuda {
@@ -11,5 +12,7 @@ namespace haikuda {
 // scripts/fetch_model.sh has put into the model folder ($HAIKUDA_MODELS, or haikuda/models in the
 // user's cache). Empty: the model inside the executable.
 ModelFiles open_model(const std::string& path_or_name);
+// With the metadata that options.overrides ask for.
+ModelFiles open_model(const ModelOptions& options);
 
 }  // namespace haikuda

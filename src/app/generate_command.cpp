@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "app/answer_writer.h"
 #include "app/commands.h"
 #include "app/find_model.h"
 #include "app/plan.h"
@@ -64,6 +65,17 @@ void note_written_bos(const RenderedPrompt& prompt,
     note(options, fmt::format("the prompt begins with {}, so none is added", printable(text)));
 }
 
+// Whoever types a text to complete may have meant a request.
+void note_unused_template(const RenderedPrompt& prompt,
+                          const Options& options,
+                          const Metadata& metadata) {
+  if (prompt.is_chat || options.prompt.style != PromptStyle::by_kind || options.plan) return;
+  const bool is_watched = ::isatty(STDOUT_FILENO) == 1 && ::isatty(STDERR_FILENO) == 1;
+  if (is_watched && metadata.contains("tokenizer.chat_template"))
+    note(options,
+         "the text is completed as it stands; --chat puts it through the model's chat template");
+}
+
 // A prompt of whatever length.
 struct WholePrompt {
   RenderedPrompt rendered;
@@ -97,6 +109,7 @@ PromptTokens cut_prompt(WholePrompt whole,
                               tokens.size(), n_ctx));
   }
   note_written_bos(rendered, options, tokenizer);
+  note_unused_template(rendered, options, model.files.metadata);
   std::string text = rendered.text();
   if (options.prompt.print) print_prompt(text);
   return {std::move(tokens), std::move(text)};
@@ -129,14 +142,15 @@ struct Run {
   Timeline& timeline;
   int sample = 0;
   SampleText text;
+  bool was_cut = false;  // a sample, by -n or the context
 };
 
-GenerateHooks make_hooks(Run& run) {
+GenerateHooks make_hooks(Run& run, AnswerWriter& answer) {
   const OutputFormat format = run.options.output.format;
   GenerateHooks hooks;
-  hooks.on_text = [&run, format](std::string_view piece) {
+  hooks.on_text = [&run, &answer, format](std::string_view piece) {
     if (format == OutputFormat::text)
-      run.sink.write(piece);
+      answer.write(piece);
     else
       run.text.all += piece;
   };
@@ -187,11 +201,19 @@ bool generate_sample(Run& run, Generator* generator) {
   result.n_prompt = run.prompt.size();
   result.reason = FinishReason::interrupted;
   const auto start = Timeline::Clock::now();
-  if (generator != nullptr) result = generator->run(run.generation, make_hooks(run));
+  AnswerWriter answer(run.sink, run.options.output.reasoning, opens_reasoning(run.prompt.text));
+  if (generator != nullptr) result = generator->run(run.generation, make_hooks(run, answer));
+  answer.finish();
   if (run.sample == 0) add_tokens(run.timeline, start, result);
+  run.was_cut |= result.reason == FinishReason::length || result.reason == FinishReason::context;
   const std::string reason = reason_name(result.reason);
   if (!as_text) write_record(run, result, reason);
   if (as_text && run.options.n_samples > 1) run.sink.write("\n");
+  run.sink.end_line_on_terminal();
+  if (result.reason == FinishReason::context)
+    note(run.options,
+         fmt::format("the context of {} tokens is full, so the text ends; -c sets its size",
+                     run.facts.n_ctx));
   if (run.options.stats) print_stats(result, run.facts, reason, run.generation.sampler);
   return result.reason != FinishReason::interrupted;
 }
@@ -254,7 +276,7 @@ ExitCode print_plan(const Options& options,
 }
 
 ExitCode plan_run(const Options& options, Process& process, TextSink& sink) {
-  const Model model(open_model(options.model));
+  const Model model(open_model(options));
   const Placement placement = place_model(model, options, process);
   std::optional<int> n_prompt;
   if (has_prompt(options.prompt)) {
@@ -298,7 +320,8 @@ ExitCode run_generate(Options options, Process& process) {
           generate_options(options, loaded.facts),
           process.timeline(),
           0,
-          {}};
+          {},
+          false};
   const auto trace = make_trace(options.trace, opened.model, *loaded.backend, tokens.tokens);
   loaded.backend->set_probe(trace.get());
   check_unchanged(opened.model.files);
@@ -307,6 +330,9 @@ ExitCode run_generate(Options options, Process& process) {
   if (!run.facts.on_gpu) check_unchanged(opened.model.files);
   if (trace) trace->finish();
   if (options.verbose) print_timeline(process.timeline());
+  if (is_complete && options.fail_on_length && run.was_cut)
+    throw Error(ExitCode::check_failed,
+                "a text was cut by -n or the context, which --fail-on-length does not allow");
   return is_complete ? ExitCode::ok : stop_requested().value_or(ExitCode::ok);
 }
 

@@ -109,14 +109,14 @@ std::string help_text(const ProgramSpec& program, const CommandSpec& command) {
     add_options(out, command);
     return out;
   }
-  std::string out = fmt::format("haikuda: {}\n\n{}\n{}\n", command.summary,
-                                indented(program.examples), synopsis(command));
+  std::string out = fmt::format("haikuda: {}\n{}{}\n", command.summary, indented(program.examples),
+                                synopsis(command));
   for (const CommandSpec& c : program.commands)
     if (!c.name.empty())
       out += fmt::format("{:<{}}{}\n", "haikuda " + c.name + " --help", kColumn, c.summary);
   add_options(out, command);
   return out +
-         "\nstdout carries the generated text alone. llama.cpp's options "
+         "stdout carries the generated text alone. llama.cpp's options "
          "work as there or say why not.\n" +
          program.footer;
 }

@@ -1,5 +1,9 @@
 #include "app/json_text.h"
 
+#include <fmt/format.h>
+
+#include "base/error.h"
+#include "base/printable.h"
 #include "base/utf8.h"
 #include "text/utf8_stream.h"
 
@@ -34,6 +38,14 @@ Json token_json(int id, const Tokenizer& tokenizer) {
   Json token = {{"id", id}};
   set_text(token, tokenizer.decode(id, true));
   return token;
+}
+
+Json parse_json_object(const std::string& text, const char* option) {
+  Json json = Json::parse(text, nullptr, false);
+  if (!json.is_object())
+    throw Error(ExitCode::usage,
+                fmt::format("{}: '{}' is not a JSON object", option, printable(text)));
+  return json;
 }
 
 std::string dump_json(const Json& json, bool ascii, bool indented) {

@@ -20,6 +20,8 @@ std::string base64(std::string_view bytes);
 void set_text(Json& object, std::string_view bytes);
 // {"id", "text", "bytes"?}, special tokens as they are written.
 Json token_json(int id, const Tokenizer& tokenizer);
+// The object that an option's value is; throws Error(usage) when it is none.
+Json parse_json_object(const std::string& text, const char* option);
 // On one line, or indented; never throws. `ascii`: for a terminal, everything but ASCII is escaped.
 std::string dump_json(const Json& json, bool ascii, bool indented = false);
 

@@ -16,14 +16,17 @@ constexpr std::string_view kNoDownload =
     "models are not downloaded; scripts/fetch_model.sh fetches known ones";
 constexpr std::string_view kNoShift = "generation ends where the context does; -c sets its size";
 constexpr std::string_view kFileRope = "RoPE is as the model's file says";
-constexpr std::string_view kCacheType = "the type of the KV cache cannot be chosen";
 constexpr std::string_view kNotInteractive =
     "conversations are a command of their own, haikuda chat; --chat puts one request through the "
     "chat template";
 constexpr std::string_view kNoLogs =
     "there are no logs; -v says more on stderr and 2>FILE keeps it";
-constexpr std::string_view kColor =
-    "color is for errors on a terminal alone; NO_COLOR=1 turns it off";
+constexpr std::string_view kOneSequence =
+    "one sequence is decoded at a time; --num-samples N gives several in turn";
+constexpr std::string_view kThinking =
+    "thinking is as the chat template has it, --chat-template-kwargs "
+    "'{\"enable_thinking\":false}'; "
+    "--reasoning stderr or hide takes it out of the answer";
 constexpr std::string_view kNoAdapters = "adapters are not supported";
 constexpr std::string_view kMixture = "mixtures of experts are not supported";
 
@@ -67,12 +70,11 @@ constexpr std::array kNames = {
     LlamaName{"--interactive", kNotInteractive},
     LlamaName{"-if", kNotInteractive},
     LlamaName{"--interactive-first", kNotInteractive},
-    LlamaName{"-ctk", kCacheType},
-    LlamaName{"--cache-type-k", kCacheType},
-    LlamaName{"-ctv", kCacheType},
-    LlamaName{"--cache-type-v", kCacheType},
-    LlamaName{"-sm", kOneGpu},
-    LlamaName{"--split-mode", kOneGpu},
+    LlamaName{"-ctk", "--cache-type-k"},
+    LlamaName{"-ctv", "--cache-type-v"},
+    LlamaName{"-co", "--color"},
+    LlamaName{"-sm", kOneGpu, "none"},
+    LlamaName{"--split-mode", kOneGpu, "none"},
     LlamaName{"-ts", kOneGpu},
     LlamaName{"--tensor-split", kOneGpu},
     LlamaName{"-ot", "a model lies on one device as a whole"},
@@ -83,16 +85,15 @@ constexpr std::array kNames = {
     LlamaName{"-ncmoe", kMixture},
     LlamaName{"--n-cpu-moe", kMixture},
     LlamaName{"-cmoe", kMixture},
-    LlamaName{"-np", "one sequence is decoded at a time; --num-samples N gives several in turn"},
-    LlamaName{"--parallel",
-              "one sequence is decoded at a time; --num-samples N gives several in turn"},
+    LlamaName{"-np", kOneSequence, "1"},
+    LlamaName{"--parallel", kOneSequence, "1"},
     LlamaName{"--grammar", kNoGrammar},
     LlamaName{"--grammar-file", kNoGrammar},
     LlamaName{"-j", kNoGrammar},
     LlamaName{"--json-schema", kNoGrammar},
     LlamaName{"-jf", kNoGrammar},
     LlamaName{"--json-schema-file", kNoGrammar},
-    LlamaName{"--keep", kNoShift},
+    LlamaName{"--keep", kNoShift, "0"},
     LlamaName{"--context-shift", kNoShift},
     LlamaName{"--prompt-cache", kNoPromptCache},
     LlamaName{"--prompt-cache-all", kNoPromptCache},
@@ -116,8 +117,6 @@ constexpr std::array kNames = {
     LlamaName{"-lm", kMapped},
     LlamaName{"--load-mode", kMapped},
     LlamaName{"--numa", "memory is placed as the system decides; numactl changes that"},
-    LlamaName{"--override-kv", "metadata is taken as the file has it"},
-    LlamaName{"--check-tensors", "non-finite results are always reported (exit code 7)"},
     LlamaName{"--lora", kNoAdapters},
     LlamaName{"--lora-scaled", kNoAdapters},
     LlamaName{"--control-vector", kNoAdapters},
@@ -125,17 +124,15 @@ constexpr std::array kNames = {
     LlamaName{"--rope-scale", kFileRope},
     LlamaName{"--rope-freq-base", kFileRope},
     LlamaName{"--rope-freq-scale", kFileRope},
-    LlamaName{"-co", kColor},
-    LlamaName{"--color", kColor},
-    LlamaName{"--log-colors", kColor},
+    LlamaName{"--log-colors", "--color"},
     LlamaName{"--log-file", kNoLogs},
     LlamaName{"-lv", kNoLogs},
     LlamaName{"--verbosity", kNoLogs},
     LlamaName{"--log-verbosity", kNoLogs},
-    LlamaName{"--chat-template-kwargs", "templates get no variables of the caller"},
-    LlamaName{"-rea", "thinking is as the chat template has it"},
-    LlamaName{"--reasoning-format", "thinking is as the chat template has it"},
-    LlamaName{"--reasoning-budget", "thinking is as the chat template has it"},
+    LlamaName{"-rea", kThinking},
+    LlamaName{"--reasoning-effort", kThinking},
+    LlamaName{"--reasoning-format", kThinking, "none"},
+    LlamaName{"--reasoning-budget", kThinking, "-1"},
     LlamaName{"-gan", "self-extended attention is not supported"},
 };
 

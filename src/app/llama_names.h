@@ -10,6 +10,8 @@ struct LlamaName {
   // "--long": stands for that option. "": what it asks for is what we do anyway. Else: why it is
   // refused.
   std::string_view meaning;
+  // The value with which it asks for what we do anyway, so that it is not refused; empty: none.
+  std::string_view usual_value = {};
 
   bool is_alias() const { return meaning.starts_with("--"); }
 };

@@ -30,7 +30,7 @@ struct RawOptions {
   std::string bench_format = "md";
   double fail_below = 0;
   bool no_warm_up = false;
-  std::string device = "auto", gpu_layers = "auto", flash_attention = "auto";
+  std::string device = "auto", gpu_layers = "auto", color = "auto", reasoning = "stdout";
   int main_gpu = -1;
   bool raw = false, chat = false, json = false, jsonl = false, no_bos = false,
        no_parse_special = false;
@@ -66,6 +66,13 @@ void add_bench_options(CLI::App& app, RawOptions& raw);
 // After parsing and resolve_device. Throws Error(usage).
 BenchOptions resolve_bench(const CLI::App& app, RawOptions& raw);
 void add_tool_options(CLI::App& app, const std::string& command, RawOptions& raw);
+
+// After parsing: rules that concern several options. Each throws Error(usage).
+void resolve_device(RawOptions& raw);
+Options resolve_generate(const CLI::App& app, RawOptions&& raw);
+ChatOptions resolve_chat(const CLI::App& app, RawOptions&& raw);
+TokenizeOptions resolve_tokenize(const CLI::App& app, RawOptions&& raw);
+DiagnoseOptions resolve_diagnose(RawOptions&& raw);
 
 // The pairs that one configuration file sets, in its order; `section` is a command's name or empty.
 struct ConfigValue {

@@ -22,6 +22,8 @@ struct DeviceChoice {
 
 // How a prompt becomes tokens: as it stands, or as a user's message in the model's chat template.
 enum class PromptStyle { by_kind, raw, chat };
+// Where goes what a model thinks before it answers.
+enum class Reasoning { to_stdout, to_stderr, nowhere };
 // What gives way when a prompt is longer than the context.
 enum class Truncate { refuse, head, middle };
 enum class OutputFormat { text, json, jsonl };
@@ -42,6 +44,19 @@ struct ModelOptions {
   // Layers on the GPU: none given; 0 is the CPU. A model is never split, so fewer than all are
   // refused.
   std::optional<int> gpu_layers;
+  // How the device is to compute and cache; empty: as it does.
+  std::string flash_attention, cache_type_k, cache_type_v;
+  std::vector<std::string> overrides;  // --override-kv, as they were typed
+  bool check_tensors = false;          // look at all weights before they are used
+};
+
+// What conversations are rendered with.
+struct TemplateOptions {
+  std::string source;     // --chat-template: a file, or the name of a template of the model; empty:
+                          // its own
+  std::string variables;  // --chat-template-kwargs: a JSON object; empty: none
+
+  bool is_asked_for() const { return !source.empty() || !variables.empty(); }
 };
 
 struct PromptOptions {
@@ -56,8 +71,7 @@ struct PromptOptions {
   bool no_stdin = false;
   bool escapes = false;  // -e: \n and the like in -p
   PromptStyle style = PromptStyle::by_kind;
-  std::string chat_template;  // --chat-template: a file, or the name of a template of the model;
-                              // empty: its own
+  TemplateOptions chat_template;
   Truncate truncate = Truncate::refuse;
   bool print = false;  // --print-prompt
 };
@@ -75,6 +89,7 @@ struct OutputOptions {
   bool stream = false;
   bool special = false;  // special tokens too
   bool echo = false;     // the prompt first
+  Reasoning reasoning = Reasoning::to_stdout;
 };
 
 struct TraceOptions {
@@ -96,8 +111,9 @@ struct Options : ModelOptions {
   std::vector<std::string> stop;
   bool keep_stop = false;
   bool ignore_eos = false;
-  bool deterministic = false;  // the same bytes whatever `batch` and `ubatch` are
-  double timeout_s = 0;        // 0: none
+  bool deterministic = false;   // the same bytes whatever `batch` and `ubatch` are
+  double timeout_s = 0;         // 0: none
+  bool fail_on_length = false;  // exit code 10 when -n or the context cut a text
   bool plan = false;
   bool verbose = false;
   bool quiet = false;
@@ -146,6 +162,7 @@ struct DiagnoseOptions : ModelOptions {
 
 struct DevicesOptions {
   bool json = false;
+  bool system_info = false;  // how the program was built, first
 };
 
 enum class BenchFormat { md, csv, json, jsonl };

@@ -9,11 +9,33 @@ namespace haikuda {
 namespace {
 
 // The options of generate that concern every turn of a conversation; all samplers' are among them.
-constexpr std::array kKept = {"--model",      "--ctx-size",    "--device",      "--threads",
-                              "--batch-size", "--ubatch-size", "--gpu-layers",  "--main-gpu",
-                              "--flash-attn", "--system",      "--system-file", "--chat-template",
-                              "--predict",    "--stop",        "--ignore-eos",  "--stream",
-                              "--stats",      "--no-stats",    "--quiet",       "--verbose"};
+constexpr std::array kKept = {"--model",
+                              "--ctx-size",
+                              "--device",
+                              "--threads",
+                              "--batch-size",
+                              "--ubatch-size",
+                              "--gpu-layers",
+                              "--main-gpu",
+                              "--flash-attn",
+                              "--cache-type-k",
+                              "--cache-type-v",
+                              "--override-kv",
+                              "--check-tensors",
+                              "--system",
+                              "--system-file",
+                              "--chat-template",
+                              "--chat-template-kwargs",
+                              "--reasoning",
+                              "--color",
+                              "--predict",
+                              "--stop",
+                              "--ignore-eos",
+                              "--stream",
+                              "--stats",
+                              "--no-stats",
+                              "--quiet",
+                              "--verbose"};
 
 bool is_kept(const CLI::Option& option) {
   return option.get_group() == "Sampling" ||

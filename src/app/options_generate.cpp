@@ -34,7 +34,8 @@ CLI::Validator one_of(std::vector<std::string> values) {
 }
 
 void add_model_option(CLI::App& app, std::string& model) {
-  app.add_option("-m,--model", model, "GGUF file, or the name of a fetched model")
+  app.add_option("-m,--model", model,
+                 "GGUF file, or the name of a fetched model [the model inside]")
       ->type_name("FILE")
       ->group("Model");
 }
@@ -68,9 +69,18 @@ void add_hidden_device_options(CLI::App& app, RawOptions& raw) {
   app.add_option("--main-gpu", raw.main_gpu, "As --device cuda:N")
       ->type_name("N")
       ->check(number_in(0, 1023));
-  app.add_option("--flash-attn", raw.flash_attention, "auto")
-      ->type_name("auto")
-      ->check(one_of({"auto"}));
+  ModelOptions& o = raw.options;
+  app.add_option("--flash-attn", o.flash_attention, "Refuse a device that does otherwise")
+      ->type_name("on|off|auto")
+      ->check(one_of({"on", "off", "auto", "1", "0"}));
+  for (const auto& [name, type] :
+       {std::pair("--cache-type-k", &o.cache_type_k), std::pair("--cache-type-v", &o.cache_type_v)})
+    app.add_option(name, *type, "Refuse a device that caches another type")->type_name("TYPE");
+  app.add_option("--override-kv", o.overrides, "KEY=TYPE:VALUE in place of the file's metadata")
+      ->type_name("KEY=TYPE:VALUE")
+      ->take_all()
+      ->allow_extra_args(false);
+  app.add_flag("--check-tensors", o.check_tensors, "Look at all weights before they are used");
 }
 
 void add_model_options(CLI::App& app, RawOptions& raw) {
@@ -89,6 +99,7 @@ void add_model_options(CLI::App& app, RawOptions& raw) {
   app.add_flag("--plan", o.plan, "Say what the run would need, from the header alone, and stop");
   add_hidden_device_options(app, raw);
   app.add_flag("--list-devices")->description("As the command devices");
+  app.add_flag("--system-info")->description("The same, and how the program was built");
 }
 
 void add_prompt_options(CLI::App& app, RawOptions& raw) {
@@ -115,9 +126,12 @@ void add_prompt_options(CLI::App& app, RawOptions& raw) {
   app.add_option("--system-file", p.system_file, "The same from FILE")->type_name("FILE");
   app.add_flag("--chat", raw.chat, "Put the text through the chat template");
   app.add_flag("--raw", raw.raw, "Complete the text as it stands, a request too");
-  app.add_option("--chat-template", p.chat_template,
+  app.add_option("--chat-template", p.chat_template.source,
                  "Jinja template: a file, chatml, or one the model names")
       ->type_name("NAME|FILE");
+  app.add_option("--chat-template-kwargs", p.chat_template.variables,
+                 "Its variables: {\"enable_thinking\":false}")
+      ->type_name("JSON");
   app.add_flag("-e,--escape", p.escapes, "Read \\n, \\t, \\xHH and the like in -p and --stdin-sep");
   app.add_flag("--no-stdin", p.no_stdin, "Do not read stdin, even when it is a pipe");
   app.add_option("--truncate", raw.truncate, "A prompt too long loses its head or its middle")
@@ -146,6 +160,8 @@ void add_generation_options(CLI::App& app, RawOptions& raw) {
       ->type_name("S")
       ->check(number_in(0, 1e9))
       ->capture_default_str();
+  app.add_flag("--fail-on-length", o.fail_on_length,
+               "Exit with 10 when -n or the context cut a text");
   app.add_option("--num-samples", o.n_samples,
                  "Several texts for one prompt, with seeds S, S+1 and so on")
       ->type_name("N")
@@ -167,11 +183,19 @@ void add_output_options(CLI::App& app, RawOptions& raw) {
   app.add_flag("--stream", o.output.stream, "Write each token at once to a pipe too");
   app.add_flag("--echo,--display-prompt", o.output.echo, "Write the prompt before the text");
   app.add_flag("--special", o.output.special, "Write special tokens too");
+  app.add_option("--reasoning", raw.reasoning, "Where text in a leading <think> goes")
+      ->type_name("stdout|stderr|hide")
+      ->check(one_of({"stdout", "stderr", "hide"}))
+      ->capture_default_str();
   app.add_flag("--stats", raw.stats, "The line of numbers on stderr, with --quiet too");
   app.add_flag("--no-stats", raw.no_stats, "No line of numbers on stderr");
   app.add_flag("-q,--quiet", o.quiet, "Nothing on stderr but errors");
   app.add_flag("-v,--verbose", o.verbose,
                "Say more on stderr: the model, and where each option came from");
+  app.add_option("--color", raw.color, "Of errors")
+      ->type_name("auto|on|off")
+      ->check(one_of({"auto", "on", "off"}))
+      ->group("");
 }
 
 }  // namespace haikuda

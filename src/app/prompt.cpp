@@ -12,6 +12,7 @@
 
 #include <fmt/format.h>
 
+#include "app/json_text.h"
 #include "base/error.h"
 #include "base/printable.h"
 #include "base/utf8.h"
@@ -254,20 +255,22 @@ RenderedPrompt render_prompt(const Prompt& prompt,
         fmt::format(
             "{}: the model has no chat template, so --chat and --system need --chat-template",
             printable(metadata.file_name())));
-  if (!options.chat_template.empty())
+  if (options.chat_template.is_asked_for())
     throw Error(ExitCode::usage,
-                "--chat-template needs a request or --chat; the text of -p, -f and stdin is "
-                "completed as it stands");
+                "--chat-template and --chat-template-kwargs need a request or --chat; the text of "
+                "-p, -f and stdin is completed as it stands");
   return {{{prompt.text, true}}, false};
 }
 
 std::optional<RenderedPrompt> render_conversation(std::span<const ChatMessage> messages,
-                                                  const std::string& chat_template,
+                                                  const TemplateOptions& chat_template,
                                                   const Metadata& metadata,
                                                   const Tokenizer& tokenizer) {
-  const auto source = find_template(chat_template, metadata);
+  const auto source = find_template(chat_template.source, metadata);
   if (!source) return std::nullopt;
   RenderOptions render;
+  if (!chat_template.variables.empty())
+    render.extra = parse_json_object(chat_template.variables, "--chat-template-kwargs");
   render.bos_token = token_text(tokenizer, tokenizer.vocabulary().bos());
   render.eos_token = token_text(tokenizer, tokenizer.vocabulary().eos());
   return RenderedPrompt{ChatTemplate(source->text, source->name).render(messages, render), true};

@@ -44,10 +44,10 @@ RenderedPrompt render_prompt(const Prompt& prompt,
                              const PromptOptions& options,
                              const Metadata& metadata,
                              const Tokenizer& tokenizer);
-// A conversation by the chat template of that name or file, or the model's own for an empty one;
-// nullopt when the model has none.
+// A conversation by the chat template that is asked for, or the model's own; nullopt when it has
+// none.
 std::optional<RenderedPrompt> render_conversation(std::span<const ChatMessage> messages,
-                                                  const std::string& chat_template,
+                                                  const TemplateOptions& chat_template,
                                                   const Metadata& metadata,
                                                   const Tokenizer& tokenizer);
 std::vector<int> tokenize_prompt(const RenderedPrompt& prompt, const Tokenizer& tokenizer);

@@ -13,7 +13,9 @@
 #include "app/run_report.h"
 #include "app/sampler_texts.h"
 #include "app/signals.h"
+#include "base/printable.h"
 #include "cpu/cpu_backend.h"
+#include "inspect/rules.h"
 
 namespace haikuda {
 namespace {
@@ -25,12 +27,22 @@ std::uint64_t random_bits() {
   return std::uint64_t{device()} << 32 | device();
 }
 
+// --check-tensors
+void check_tensors(const Model& model) {
+  Diagnosis diagnosis;
+  check_file(model, diagnosis);
+  const Verdict* fault = diagnosis.first_fault();
+  if (fault != nullptr)
+    throw Error(ExitCode::model_file, fmt::format("{}: {}; haikuda diagnose says more",
+                                                  printable(model.files.name), fault->cause));
+}
+
 }  // namespace
 
 OpenedModel::OpenedModel(Options& options, Process& process)
     : start(Clock::now()), model([&] {
         const Phase phase(&process.timeline(), "model file");
-        return Model(open_model(options.model));
+        return Model(open_model(options));
       }()) {
   const Phase phase(&process.timeline(), "tokenizer");
   tokenizer = Tokenizer::create(model.files.metadata);
@@ -58,6 +70,7 @@ LoadedModel load_model(const OpenedModel& opened,
   if (options.n_ctx > model.config.n_ctx_train)
     note(options, fmt::format("-c {} exceeds the {} tokens the model was trained for",
                               options.n_ctx, model.config.n_ctx_train));
+  if (options.check_tensors) check_tensors(model);
   LoadedModel loaded;
   {
     const LoadProgress progress(model.files.name, !options.quiet);

@@ -9,6 +9,14 @@
 #include "base/printable.h"
 
 namespace haikuda {
+namespace {
+
+bool is_set(const char* variable) {
+  const char* value = std::getenv(variable);
+  return value != nullptr && *value != '\0';
+}
+
+}  // namespace
 
 std::string for_terminal(std::string_view text) {
   std::string out;
@@ -33,13 +41,18 @@ bool can_move_cursor(int descriptor) {
 }
 
 bool may_use_escapes(int descriptor) {
-  const char* no_color = std::getenv("NO_COLOR");
-  if (no_color != nullptr && *no_color != '\0') return false;
-  return can_move_cursor(descriptor);
+  return !is_set("NO_COLOR") && can_move_cursor(descriptor);
+}
+
+void set_color(const std::string& when) {
+  if (when == "off") ::setenv("NO_COLOR", "1", 1);
+  if (when != "on") return;
+  ::unsetenv("NO_COLOR");
+  ::setenv("CLICOLOR_FORCE", "1", 1);
 }
 
 void print_error(const char* message) {
-  const bool red = may_use_escapes(STDERR_FILENO);
+  const bool red = is_set("CLICOLOR_FORCE") ? !is_set("NO_COLOR") : may_use_escapes(STDERR_FILENO);
   std::fprintf(stderr, "haikuda: %serror:%s %s\n", red ? "\x1b[31m" : "", red ? "\x1b[0m" : "",
                message);
 }

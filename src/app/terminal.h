@@ -15,6 +15,10 @@ bool can_move_cursor(int descriptor);
 // NO_COLOR.
 bool may_use_escapes(int descriptor);
 
+// --color: "auto", or "on" or "off" as CLICOLOR_FORCE and NO_COLOR in the environment, which it
+// sets.
+void set_color(const std::string& when);
+
 // "haikuda: error: MESSAGE" on stderr.
 void print_error(const char* message);
 // Writes to stderr. One that is full or closed takes nothing, and the run goes on.

@@ -18,7 +18,7 @@ enum class ExitCode : int {
   gpu_fault = 7,        // GPU fault or non-finite logits
   io = 8,               // input or output failed
   prompt_too_long = 9,  // prompt does not fit the context
-  check_failed = 10,    // diagnose: not healthy; bench: below --fail-below of the baseline
+  check_failed = 10,    // diagnose: not healthy; bench: below --fail-below; --fail-on-length
   timeout = 124,
   interrupted = 130,  // SIGINT
   broken_pipe = 141,  // SIGPIPE

@@ -1,6 +1,7 @@
 #include "cpu/host_memory.h"
 
 #include <sys/resource.h>
+#include <sys/sysinfo.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -37,6 +38,14 @@ std::optional<std::size_t> number_in(const std::string& path) {
   return in >> n ? std::optional(n) : std::nullopt;
 }
 
+// Where /proc is not mounted, as in a bare chroot, the kernel does not say how much of the used
+// memory is page cache, which can be taken back; half of all is a guess.
+std::size_t guess_by_kernel() {
+  struct sysinfo info {};
+  if (::sysinfo(&info) != 0) return 0;
+  return std::max<std::size_t>(info.freeram, info.totalram / 2) * info.mem_unit;
+}
+
 std::size_t left_of_address_space() {
   rlimit limit{};
   if (::getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return kUnlimited;
@@ -56,9 +65,10 @@ std::size_t left_of_control_group() {
 
 }  // namespace
 
-std::size_t available_memory() {
+std::size_t available_memory(const std::string& proc) {
   constexpr std::size_t kKib = 1024;
-  const std::size_t system = number_of("/proc/meminfo", "MemAvailable:").value_or(0) * kKib;
+  const auto told_kib = number_of(proc + "/meminfo", "MemAvailable:");
+  const std::size_t system = told_kib ? *told_kib * kKib : guess_by_kernel();
   return std::min({system, left_of_address_space(), left_of_control_group()});
 }
 

@@ -2,11 +2,12 @@
 #pragma once
 
 #include <cstddef>
+#include <string>
 
 namespace haikuda::cpu {
 
 // Bytes: the least of what the system has available, what the process's limit of address space
-// leaves and what its control group leaves. 0 when the system does not tell.
-std::size_t available_memory();
+// leaves and what its control group leaves. `proc`: where /proc is mounted.
+std::size_t available_memory(const std::string& proc = "/proc");
 
 }  // namespace haikuda::cpu

@@ -39,6 +39,23 @@ const char* meta_type_name(MetaType type) {
   return "unknown";
 }
 
+StringArray::Storage& StringArray::own() {
+  if (storage_.use_count() > 1) storage_ = std::make_shared<Storage>(*storage_);
+  return *storage_;
+}
+
+void StringArray::reserve(std::size_t n_strings, std::size_t n_bytes) {
+  own().ends.reserve(n_strings);
+  own().bytes.reserve(n_bytes);
+}
+
+void StringArray::push_back(std::string_view s) {
+  Storage& storage = own();
+  HAIKUDA_CHECK(s.size() <= std::numeric_limits<std::uint32_t>::max() - storage.bytes.size());
+  storage.bytes += s;
+  storage.ends.push_back(static_cast<std::uint32_t>(storage.bytes.size()));
+}
+
 const MetaValue* Metadata::find(std::string_view key) const {
   const auto it = values_.find(key);
   return it == values_.end() ? nullptr : &it->second;
@@ -48,6 +65,11 @@ void Metadata::insert(std::string key, MetaValue value) {
   const auto [it, inserted] = values_.emplace(key, std::move(value));
   if (!inserted) fail(key, "duplicate key");
   keys_.push_back(std::move(key));
+}
+
+void Metadata::set(std::string key, MetaValue value) {
+  const auto [it, inserted] = values_.insert_or_assign(key, std::move(value));
+  if (inserted) keys_.push_back(std::move(key));
 }
 
 void Metadata::fail(std::string_view key, const std::string& problem) const {

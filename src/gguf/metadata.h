@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <limits>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -29,23 +30,25 @@ enum class MetaType : std::uint32_t {
 };
 const char* meta_type_name(MetaType type);
 
-// Many strings in one allocation.
+// Many strings, 4 GiB at most. Copies share them until one of the copies is changed.
 class StringArray {
  public:
-  std::size_t size() const { return ends_.size(); }
+  std::size_t size() const { return storage_->ends.size(); }
   std::string_view operator[](std::size_t i) const {
-    const std::size_t begin = i == 0 ? 0 : ends_[i - 1];
-    return std::string_view(bytes_).substr(begin, ends_[i] - begin);
+    const std::size_t begin = i == 0 ? 0 : storage_->ends[i - 1];
+    return std::string_view(storage_->bytes).substr(begin, storage_->ends[i] - begin);
   }
-  void reserve(std::size_t n) { ends_.reserve(n); }
-  void push_back(std::string_view s) {
-    bytes_ += s;
-    ends_.push_back(bytes_.size());
-  }
+  void reserve(std::size_t n_strings, std::size_t n_bytes);
+  void push_back(std::string_view s);
 
  private:
-  std::string bytes_;
-  std::vector<std::size_t> ends_;
+  struct Storage {
+    std::string bytes;
+    std::vector<std::uint32_t> ends;
+  };
+  Storage& own();
+
+  std::shared_ptr<Storage> storage_ = std::make_shared<Storage>();
 };
 
 // Integers are widened: unsigned types to uint64_t, signed ones to int64_t; floats to double.
@@ -98,6 +101,8 @@ class Metadata {
 
   // Throws Error(model_file) when the key is there already.
   void insert(std::string key, MetaValue value);
+  // In place of what the file has, or more.
+  void set(std::string key, MetaValue value);
 
   [[noreturn]] void fail(std::string_view key, const std::string& problem) const;
 

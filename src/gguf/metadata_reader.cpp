@@ -115,6 +115,22 @@ std::vector<T> read_vector(std::uint64_t n, ReadOne read_one) {
   return out;
 }
 
+// Twice, so that memory is taken once: there are megabytes of them.
+StringArray read_strings(Cursor& in, std::string_view key, std::uint64_t n, Budget& budget) {
+  const Cursor begin = in;
+  std::size_t n_bytes = 0;
+  for (std::uint64_t i = 0; i < n; ++i) {
+    const std::size_t size = in.read_string(kMaxTokenBytes, key).size();
+    budget.take(in, key, size);
+    n_bytes += size;
+  }
+  StringArray strings;
+  strings.reserve(static_cast<std::size_t>(n), n_bytes);
+  in = begin;
+  for (std::uint64_t i = 0; i < n; ++i) strings.push_back(in.read_string(kMaxTokenBytes, key));
+  return strings;
+}
+
 void read_array(Cursor& in, std::string_view key, Budget& budget, MetaValue& out) {
   const MetaType type = out.elem_type = read_type(in, key);
   const auto n = in.read<std::uint64_t>(key);
@@ -142,16 +158,8 @@ void read_array(Cursor& in, std::string_view key, Budget& budget, MetaValue& out
     case MetaType::boolean:
       out.value = read_vector<bool>(n, [&] { return read_bool(in, key); });
       break;
-    default: {
-      StringArray strings;
-      strings.reserve(static_cast<std::size_t>(n));
-      for (std::uint64_t i = 0; i < n; ++i) {
-        const std::string_view text = in.read_string(kMaxTokenBytes, key);
-        budget.take(in, key, text.size());
-        strings.push_back(text);
-      }
-      out.value = std::move(strings);
-    }
+    default:
+      out.value = read_strings(in, key, n, budget);
   }
 }
 

@@ -4,16 +4,12 @@
 #include <array>
 #include <limits>
 
-#include <fmt/format.h>
-
 #include "base/utf8.h"
 #include "text/bpe_merges.h"
 #include "text/tokenizer_queue.h"
 
 namespace haikuda {
 namespace {
-
-constexpr std::string_view kMergesKey = "tokenizer.ggml.merges";
 
 // GPT-2's bytes_to_unicode: vocabularies write each byte as a printable character, which is itself
 // where Latin-1 has one, and otherwise one of those from U+0100 on.
@@ -54,78 +50,6 @@ const ByteAlphabet& byte_alphabet() {
   return alphabet;
 }
 
-// A merge as the file has it, and what its texts are in the vocabulary.
-struct Merge {
-  std::string_view left, right;  // empty: it cannot be read
-  std::optional<int> left_id, right_id, merged;
-};
-
-// Resolves "left right" texts to ids. Look-ups wait for memory, so many are under way at once. Most
-// merges make the token after the one before, which saves a look-up.
-class MergeReader {
- public:
-  MergeReader(const Vocabulary& vocabulary, const StringArray& texts)
-      : vocabulary_(vocabulary), texts_(texts), merges_(texts.size()) {}
-
-  MergeTable read() {
-    for (std::size_t begin = 0; begin < texts_.size(); begin += kBatch)
-      read_batch(begin, std::min(kBatch, texts_.size() - begin));
-    return std::move(merges_);
-  }
-
- private:
-  static constexpr std::size_t kBatch = 32;
-
-  void read_batch(std::size_t begin, std::size_t n) {
-    for (std::size_t i = 0; i < n; ++i) batch_[i] = split(texts_[begin + i]);
-    for (std::size_t i = 0; i < n; ++i) find(batch_[i]);
-    for (std::size_t i = 0; i < n; ++i) {
-      const Merge& m = batch_[i];
-      if (m.merged)
-        merges_.insert(*m.left_id, *m.right_id, static_cast<std::uint32_t>(begin + i), *m.merged);
-    }
-  }
-
-  Merge split(std::string_view text) const {
-    const std::size_t space = text.find(' ', 1);
-    if (space == std::string_view::npos) return {};
-    const Merge merge{text.substr(0, space), text.substr(space + 1), {}, {}, {}};
-    vocabulary_.prefetch(merge.left);
-    vocabulary_.prefetch(merge.right);
-    return merge;
-  }
-
-  void find(Merge& m) {
-    m.left_id = vocabulary_.find_plain(m.left);
-    m.right_id = vocabulary_.find_plain(m.right);
-    if (!m.left_id || !m.right_id) return;
-    joined_.assign(m.left).append(m.right);
-    const bool in_order = expected_ < vocabulary_.size() && vocabulary_.is_plain(expected_) &&
-                          vocabulary_.text(expected_) == joined_;
-    m.merged = in_order ? expected_ : vocabulary_.find_plain(joined_);
-    if (!m.merged) return;
-    merges_.prefetch(*m.left_id, *m.right_id);
-    expected_ = *m.merged + 1;
-  }
-
-  const Vocabulary& vocabulary_;
-  const StringArray& texts_;
-  MergeTable merges_;
-  std::array<Merge, kBatch> batch_;
-  std::string joined_;
-  int expected_ = 0;
-};
-
-MergeTable read_merges(const Vocabulary& vocabulary, const Metadata& metadata) {
-  const StringArray& texts = metadata.get_strings(kMergesKey);
-  if (texts.size() > std::numeric_limits<std::uint32_t>::max())
-    metadata.fail(kMergesKey, "too many merges");
-  MergeTable merges = MergeReader(vocabulary, texts).read();
-  if (texts.size() > 0 && merges.size() == 0)
-    metadata.fail(kMergesKey, "no merge joins two tokens of tokenizer.ggml.tokens");
-  return merges;
-}
-
 // A token on its way to a longer one, in a list in the order of the text. Positions have 32 bits:
 // Tokenizer::kMaxTextBytes.
 struct Symbol {
@@ -138,7 +62,6 @@ struct Candidate {
   std::uint64_t order;    // rank above position: the lowest rank merges first, there the leftmost
   int left_id, right_id;  // what it was made for: stale when one of them has changed
 
-  std::uint32_t rank() const { return static_cast<std::uint32_t>(order >> 32); }
   std::uint32_t left() const { return static_cast<std::uint32_t>(order); }
   bool operator<(const Candidate& other) const { return order < other.order; }
 };
@@ -146,7 +69,7 @@ struct Candidate {
 // Merges one word in O(n log n): each merge takes one symbol away and makes at most two candidates.
 class WordMerger {
  public:
-  explicit WordMerger(const MergeTable& merges) : merges_(merges) {}
+  explicit WordMerger(const BpeMerges& merges) : merges_(merges) {}
 
   void start() { symbols_.clear(); }
   void add(int id) {
@@ -167,19 +90,19 @@ class WordMerger {
 
  private:
   // How the symbol at `left` merges with the one after it.
-  std::optional<Candidate> candidate_at(std::uint32_t left) const {
+  std::optional<Candidate> candidate_at(std::uint32_t left) {
     if (left == kNone || symbols_[left].next == kNone) return std::nullopt;
     const int left_id = symbols_[left].id, right_id = symbols_[symbols_[left].next].id;
-    const auto rank = merges_.find(left_id, right_id);
-    if (!rank) return std::nullopt;
-    return Candidate{std::uint64_t{*rank} << 32 | left, left_id, right_id};
+    const Merge merge = merges_.find(left_id, right_id);
+    if (merge.merged < 0) return std::nullopt;
+    return Candidate{std::uint64_t{merge.rank} << 32 | left, left_id, right_id};
   }
 
   void merge(const Candidate& c) {
     Symbol& left = symbols_[c.left()];
     if (left.id != c.left_id || left.next == kNone || symbols_[left.next].id != c.right_id) return;
     Symbol& right = symbols_[left.next];
-    left.id = merges_.merged(c.rank());
+    left.id = merges_.find(c.left_id, c.right_id).merged;
     right.id = -1;
     left.next = right.next;
     if (left.next != kNone) symbols_[left.next].prev = c.left();
@@ -187,7 +110,7 @@ class WordMerger {
       if (const auto candidate = candidate_at(i)) queue_.push(*candidate);
   }
 
-  const MergeTable& merges_;
+  MergeCache merges_;
   std::vector<Symbol> symbols_;
   CandidateQueue<Candidate> queue_;
 };
@@ -198,7 +121,7 @@ class BpeModel : public TokenizerModel {
       : vocabulary_(vocabulary),
         pretokenizer_(spec),
         ignore_merges_(spec.ignore_merges),
-        merges_(read_merges(vocabulary, metadata)) {
+        merges_(vocabulary, metadata) {
     for (unsigned b = 0; b < 256; ++b)
       byte_ids_[b] =
           vocabulary.find_plain(byte_alphabet().text(static_cast<unsigned char>(b))).value_or(-1);
@@ -247,7 +170,7 @@ class BpeModel : public TokenizerModel {
   const Vocabulary& vocabulary_;
   Pretokenizer pretokenizer_;
   bool ignore_merges_;
-  MergeTable merges_;
+  BpeMerges merges_;
   std::array<int, 256> byte_ids_{};  // -1: no such token
 };
 

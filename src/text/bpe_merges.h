@@ -1,69 +1,75 @@
-// The merges of a BPE tokenizer: pair of token ids -> rank and merged token.
+// The merges of a BPE tokenizer. They stay texts until a pair is asked for: a prompt needs a few
+// hundred of a vocabulary's 150000, and resolving all to ids would take most of the start-up.
 #pragma once
 
 #include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <vector>
+
+#include "gguf/metadata.h"
+#include "text/text_index.h"
+#include "text/vocabulary.h"
 
 namespace haikuda {
 
-// An open-addressing hash table, at most two thirds full.
-class MergeTable {
+struct Merge {
+  std::uint32_t rank = 0;  // lower ones merge first
+  int merged = -1;         // the token it makes; -1: the two do not merge
+};
+
+class BpeMerges {
  public:
-  explicit MergeTable(std::size_t n_merges)
-      : slots_(std::bit_ceil(n_merges + n_merges / 2 + 2)),
-        shift_(64 - std::countr_zero(slots_.size())),
-        merged_(n_merges, -1) {}
+  // `vocabulary` outlives this. Throws Error(model_file), see bpe.h.
+  BpeMerges(const Vocabulary& vocabulary, const Metadata& metadata);
 
-  std::size_t size() const { return size_; }
+  // How two tokens that plain text may become merge. `text` is scratch memory.
+  Merge find(int left, int right, std::string& text) const;
 
-  // `rank` is below n_merges. The first merge of a pair stays.
-  void insert(int left, int right, std::uint32_t rank, int merged) {
-    Slot& slot = slots_[find_slot(pair_key(left, right))];
-    if (slot.pair != kEmpty) return;
-    slot = {pair_key(left, right), rank};
-    merged_[rank] = merged;
-    ++size_;
+ private:
+  bool is_usable(std::string_view merge) const;
+
+  const Vocabulary& vocabulary_;
+  StringArray texts_;  // "left right", by rank
+  TextIndex index_;
+};
+
+// Those of one text, remembered: its pairs are few and come often.
+class MergeCache {
+ public:
+  explicit MergeCache(const BpeMerges& merges) : merges_(merges) {}
+
+  Merge find(int left, int right) {
+    const std::uint64_t pair =
+        std::uint64_t{static_cast<std::uint32_t>(left)} << 32 | static_cast<std::uint32_t>(right);
+    Slot& slot = slots_[slot_of(pair)];
+    return slot.pair == pair ? slot.merge : add(pair);
   }
-  // Fetches from memory what insert() will look at first.
-  void prefetch(int left, int right) const {
-    __builtin_prefetch(&slots_[first_slot(pair_key(left, right))]);
-  }
-  // nullopt where the two do not merge; lower ranks merge first.
-  std::optional<std::uint32_t> find(int left, int right) const {
-    const Slot& slot = slots_[find_slot(pair_key(left, right))];
-    return slot.pair == kEmpty ? std::nullopt : std::optional(slot.rank);
-  }
-  // The token that the merge of this rank makes.
-  int merged(std::uint32_t rank) const { return merged_[rank]; }
 
  private:
   static constexpr std::uint64_t kEmpty = ~std::uint64_t{0};  // no pair: ids are not negative
   struct Slot {
     std::uint64_t pair = kEmpty;
-    std::uint32_t rank = 0;
+    Merge merge;
   };
 
-  static std::uint64_t pair_key(int left, int right) {
-    return std::uint64_t{static_cast<std::uint32_t>(left)} << 32 |
-           static_cast<std::uint32_t>(right);
-  }
-  std::size_t first_slot(std::uint64_t pair) const {
-    return (pair * 0x9e3779b97f4a7c15u) >> shift_;
-  }
-  std::size_t find_slot(std::uint64_t pair) const {
-    std::size_t slot = first_slot(pair);
+  // Where the pair is, or where it would be put.
+  std::size_t slot_of(std::uint64_t pair) const {
+    const int shift = 64 - std::countr_zero(slots_.size());  // keeps a product's upper bits
+    std::size_t slot = (pair * 0x9e3779b97f4a7c15u) >> shift;
     while (slots_[slot].pair != pair && slots_[slot].pair != kEmpty)
       slot = (slot + 1) & (slots_.size() - 1);
     return slot;
   }
+  Merge add(std::uint64_t pair);
+  void grow();
 
-  std::vector<Slot> slots_;
-  int shift_;                // keeps the upper bits of a product
-  std::vector<int> merged_;  // of each rank
+  const BpeMerges& merges_;
+  std::vector<Slot> slots_ = std::vector<Slot>(256);  // a power of two, at most half full
   std::size_t size_ = 0;
+  std::string text_;
 };
 
 }  // namespace haikuda

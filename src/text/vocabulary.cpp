@@ -1,8 +1,6 @@
 #include "text/vocabulary.h"
 
 #include <algorithm>
-#include <bit>
-#include <cstring>
 #include <limits>
 #include <string>
 
@@ -48,20 +46,6 @@ constexpr std::string_view kEndTexts[] = {
     "<|file_sep|>",
 };
 
-std::uint32_t hash_text(std::string_view text) {
-  constexpr std::uint64_t kMultiplier = 0x9e3779b97f4a7c15u;
-  std::uint64_t hash = text.size();
-  while (!text.empty()) {
-    std::uint64_t word = 0;
-    const std::size_t n = std::min(text.size(), sizeof word);
-    std::memcpy(&word, text.data(), n);
-    hash = (hash ^ word) * kMultiplier;
-    hash ^= hash >> 32;
-    text.remove_prefix(n);
-  }
-  return static_cast<std::uint32_t>(hash);
-}
-
 // Converters fill the rows of the embedding that have no token with [PAD<id>]. New ones type them
 // unused, old ones user_defined or unknown, which would make them match in text.
 bool is_padding(std::string_view text, std::size_t id) {
@@ -70,13 +54,14 @@ bool is_padding(std::string_view text, std::size_t id) {
 
 }  // namespace
 
-Vocabulary::Vocabulary(const Metadata& metadata) : texts_(metadata.get_strings(kTokensKey)) {
+Vocabulary::Vocabulary(const Metadata& metadata)
+    : texts_(metadata.get_strings(kTokensKey)), index_(texts_) {
   constexpr auto kMaxTokens = static_cast<std::size_t>(std::numeric_limits<int>::max() / 4);
   if (texts_.size() == 0) metadata.fail(kTokensKey, "no tokens");
   if (texts_.size() > kMaxTokens)
     metadata.fail(kTokensKey, fmt::format("{} tokens, at most {}", texts_.size(), kMaxTokens));
   read_types(metadata);
-  build_index(metadata);
+  check_texts(metadata);
   read_special_ids(metadata);
   find_end_of_generation(metadata);
 }
@@ -98,33 +83,18 @@ void Vocabulary::read_types(const Metadata& metadata) {
     if (texts_[i].empty() || is_padding(texts_[i], i)) types_[i] = TokenType::unused;
 }
 
-void Vocabulary::build_index(const Metadata& metadata) {
-  index_.resize(std::bit_ceil(texts_.size() + texts_.size() / 2 + 1));  // never full
-  for (std::size_t i = 0; i < texts_.size(); ++i) {
-    const std::string_view text = texts_[i];
-    if (text.empty()) continue;
-    max_text_bytes_ = std::max(max_text_bytes_, text.size());
-    const std::uint32_t hash = hash_text(text);
-    std::size_t slot = hash & (index_.size() - 1);
-    for (; index_[slot].id >= 0; slot = (slot + 1) & (index_.size() - 1))
-      if (index_[slot].hash == hash && this->text(index_[slot].id) == text)
-        metadata.fail(kTokensKey, fmt::format("token \"{}\" is there twice, as {} and {}",
-                                              printable(text), index_[slot].id, i));
-    index_[slot] = {hash, static_cast<int>(i)};
-  }
+void Vocabulary::check_texts(const Metadata& metadata) {
+  if (const auto& d = index_.duplicate())
+    metadata.fail(kTokensKey, fmt::format("token \"{}\" is there twice, as {} and {}",
+                                          printable(texts_[d->first]), d->first, d->again));
+  for (std::size_t i = 0; i < texts_.size(); ++i)
+    max_text_bytes_ = std::max(max_text_bytes_, texts_[i].size());
 }
 
 std::optional<int> Vocabulary::find(std::string_view text) const {
-  if (text.empty() || text.size() > max_text_bytes_) return std::nullopt;
-  const std::uint32_t hash = hash_text(text);
-  std::size_t slot = hash & (index_.size() - 1);
-  for (; index_[slot].id >= 0; slot = (slot + 1) & (index_.size() - 1))
-    if (index_[slot].hash == hash && this->text(index_[slot].id) == text) return index_[slot].id;
-  return std::nullopt;
-}
-
-void Vocabulary::prefetch(std::string_view text) const {
-  __builtin_prefetch(&index_[hash_text(text) & (index_.size() - 1)]);
+  if (text.size() > max_text_bytes_) return std::nullopt;
+  const auto i = index_.find(texts_, text);
+  return i ? std::optional(static_cast<int>(*i)) : std::nullopt;
 }
 
 bool Vocabulary::is_plain(int id) const {

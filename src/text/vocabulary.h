@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "gguf/metadata.h"
+#include "text/text_index.h"
 
 namespace haikuda {
 
@@ -26,7 +27,7 @@ enum class TokenType : std::uint8_t {
 
 class Vocabulary {
  public:
-  // Copies what it needs. Throws Error(model_file) naming the key of what is missing or
+  // Copies or shares what it needs. Throws Error(model_file) naming the key of what is missing or
   // inconsistent.
   explicit Vocabulary(const Metadata& metadata);
 
@@ -37,8 +38,6 @@ class Vocabulary {
   TokenType type(int id) const { return types_[static_cast<std::size_t>(id)]; }
   // Of any type; the empty text is not found.
   std::optional<int> find(std::string_view text) const;
-  // Fetches from memory what find() of the text will look at first.
-  void prefetch(std::string_view text) const;
   // Plain text may become this token: not a control, unknown, unused or byte token.
   bool is_plain(int id) const;
   std::optional<int> find_plain(std::string_view text) const;
@@ -56,20 +55,15 @@ class Vocabulary {
   bool is_end_of_generation(int id) const;
 
  private:
-  struct Slot {
-    std::uint32_t hash = 0;
-    int id = -1;  // -1: empty
-  };
-
   void read_types(const Metadata& metadata);
-  void build_index(const Metadata& metadata);
+  void check_texts(const Metadata& metadata);
   void read_special_ids(const Metadata& metadata);
   void find_end_of_generation(const Metadata& metadata);
   bool may_end_generation(int id) const;
 
   StringArray texts_;
+  TextIndex index_;  // text -> id
   std::vector<TokenType> types_;
-  std::vector<Slot> index_;  // text -> id; open addressing, a power of two
   std::size_t max_text_bytes_ = 0;
   std::optional<int> bos_, eos_, eot_, eom_, unknown_;
   std::vector<int> end_of_generation_;

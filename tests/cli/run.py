@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """Runs the executable as its users do and looks at its bytes, messages and exit codes.
 
-    tests/cli/run.py BINARY [--maker MAKER] [--device cpu|cuda] [--label LABEL] [--list] [GROUP or GROUP.TEST ...]
+    tests/cli/run.py BINARY [--maker MAKER] [--device cpu|cuda] [--label LABEL] [--strict] [--list] [GROUP or GROUP.TEST ...]
 
 MAKER is haikuda_make_tiny_model, looked for beside BINARY and in tests/ below it. LABEL keeps the groups of one ctest
-case: command_line, or what a class names as its own. Needs Python 3 and nothing else.
+case: command_line, or what a class names as its own. --strict: the machine does nothing else, so times are what they are.
+Needs Python 3 and nothing else.
 Exits 0, 1 when a test failed, 4 when all were skipped. The groups are the classes of test_*.py in this folder."""
 import argparse
 import pathlib
@@ -20,9 +21,10 @@ def parse_arguments():
     parser.add_argument("--maker", type=pathlib.Path)
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--label")
+    parser.add_argument("--strict", action="store_true")
     parser.add_argument("--list", action="store_true")
     parser.add_argument("tests", nargs="*")
-    return parser.parse_args()
+    return parser.parse_intermixed_args()
 
 
 def find_maker(binary):
@@ -62,7 +64,7 @@ def main():
     suite = selected(arguments.tests, arguments.label)
     if suite.countTestCases() == 0:
         sys.exit("run.py: no such test; --list names the groups")
-    with support.Workplace(binary, (arguments.maker or find_maker(binary)).resolve(), arguments.device):
+    with support.Workplace(binary, (arguments.maker or find_maker(binary)).resolve(), arguments.device, arguments.strict):
         result = unittest.TextTestRunner(verbosity=2).run(suite)
     for line in support.reports:
         print(line)

@@ -1,4 +1,5 @@
 """What the tests of the command line share: the models, running the executable, reading a terminal."""
+import codecs
 import fcntl
 import os
 import pathlib
@@ -21,8 +22,8 @@ reports = []  # counts that tests print at the end
 class Workplace:
     """A folder with tiny models; the environment of the tests."""
 
-    def __init__(self, binary, maker, device):
-        self.binary, self.maker, self.device = binary, maker, device
+    def __init__(self, binary, maker, device, strict):
+        self.binary, self.maker, self.device, self.strict = binary, maker, device, strict
         self._folder = tempfile.TemporaryDirectory(prefix="haikuda-cli-")
         self.folder = pathlib.Path(self._folder.name)
         self.smollm2 = _model_folder() / "smollm2-135m.gguf"
@@ -77,6 +78,36 @@ class Output:
 def shell_code(returncode):
     """As $? of a shell shows it."""
     return 128 - returncode if returncode < 0 else returncode
+
+
+def wait_until(condition, what):
+    """Polls; tests wait for what can be seen, never for a time that is long enough on some machine."""
+    end = time.monotonic() + TIMEOUT_S
+    while not condition():
+        if time.monotonic() > end:
+            raise AssertionError(f"{what} did not come about in {TIMEOUT_S} s")
+        time.sleep(0.002)
+
+
+def wait_for_handler(process, number):
+    """Until the program has installed its own handler of the signal."""
+    status = pathlib.Path(f"/proc/{process.pid}/status")
+    caught = re.compile(r"^SigCgt:\s*([0-9a-f]+)$", re.MULTILINE)
+
+    def is_caught():
+        found = caught.search(status.read_text())
+        return found and int(found[1], 16) >> (number - 1) & 1
+    wait_until(is_caught, f"a handler of signal {number}")
+
+
+def wait_for_line(stream, words):
+    """Reads lines of a run's stderr until one holds the words."""
+    lines = []
+    for line in stream:
+        if words in line:
+            return
+        lines.append(line)
+    raise AssertionError(f"the end came instead of a line with {words!r}, after {lines}")
 
 
 class CommandLineTest(unittest.TestCase):
@@ -178,33 +209,44 @@ class Person:
         os.close(theirs)
         self.modes = termios.tcgetattr(self.ours)
         self.seen = ""
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")  # a read may end inside a character
+
+    def read_more(self, words, end):
+        """What comes next, into `seen`; false at the end of all."""
+        if not select.select([self.ours], [], [], max(0, end - time.monotonic()))[0]:
+            raise AssertionError(f"{words!r} did not come after {self.seen!r}")
+        try:
+            data = os.read(self.ours, 65536)
+        except OSError:  # how Linux says that the other side was closed
+            data = b""
+        self.seen += self._decoder.decode(data, final=not data)
+        return data != b""
 
     def wait_for(self, words):
         """Reads on until the words were shown; returns what came before and with them."""
         end = time.monotonic() + TIMEOUT_S
         while words not in self.seen:
-            if not select.select([self.ours], [], [], max(0, end - time.monotonic()))[0]:
-                raise AssertionError(f"{words!r} did not come after {self.seen!r}")
-            try:
-                self.seen += os.read(self.ours, 65536).decode("utf-8", "replace")
-            except OSError:
-                raise AssertionError(f"the end came instead of {words!r}, after {self.seen!r}") from None
+            if not self.read_more(words, end):
+                raise AssertionError(f"the end came instead of {words!r}, after {self.seen!r}")
         at = self.seen.index(words) + len(words)
         shown, self.seen = self.seen[:at], self.seen[at:]
         return shown
+
+    def wait_for_anything(self):
+        """Until something is shown that no wait_for has returned."""
+        end = time.monotonic() + TIMEOUT_S
+        while not self.seen:
+            if not self.read_more("anything", end):
+                raise AssertionError("the end came instead of anything")
 
     def type(self, text):
         os.write(self.ours, text.encode())
 
     def code(self):
         """The exit code; reads what is left."""
-        while True:
-            try:
-                if not (chunk := os.read(self.ours, 65536)):
-                    break
-            except OSError:
-                break
-            self.seen += chunk.decode("utf-8", "replace")
+        end = time.monotonic() + TIMEOUT_S
+        while self.read_more("the end", end):
+            pass
         return shell_code(self.process.wait(TIMEOUT_S))
 
     def close(self):

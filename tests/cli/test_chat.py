@@ -4,7 +4,6 @@ import os
 import re
 import signal
 import termios
-import time
 
 from support import TIMEOUT_S, CommandLineTest, Person, shell_code
 
@@ -169,10 +168,12 @@ class ChatOnTerminal(ChatTest):
         self.assertEqual(users, ["äpfel", "äpfel"])
 
     def test_ctrl_c_ends_the_answer_then_the_program(self):
-        person = self.person("--temp", 2, "-s", 1, model=self.place.tiny("endless", "--ctx", "100000", "--layers", "4"))
+        # Endless, so that the answer is still being written whenever Ctrl-C comes; that it has begun is seen.
+        model = self.place.tiny("endless", "--ctx", "100000", "--layers", "4")
+        person = self.person("--temp", 2, "-s", 1, "--ignore-eos", model=model)
         person.type("hello\r")
         person.wait_for("\n")
-        time.sleep(0.5)
+        person.wait_for_anything()
         person.type("\x03")
         person.wait_for("· interrupted ·")
         person.wait_for("> ")

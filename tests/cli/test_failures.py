@@ -1,9 +1,11 @@
 """What goes wrong, and how it is said: one line on stderr, nothing on stdout, the exit code of the documented table."""
 import os
+import pathlib
+import re
 import signal
 import subprocess
 
-from support import CommandLineTest
+from support import REPOSITORY, TIMEOUT_S, CommandLineTest
 
 
 class Help(CommandLineTest):
@@ -114,6 +116,30 @@ class Resources(CommandLineTest):
         self.assert_fails(9, "512", out=self.run_model("-p", "x" * 513))
 
 
+class Internal(CommandLineTest):
+    def test_what_cannot_be_is_reported_as_such(self):
+        library = self.place.maker.parent / "libhaikuda_fail_pcre2.so"
+        if self.place.sanitized or not library.exists():
+            self.skipTest("a library is put before PCRE2's, which a sanitizer does not allow")
+        out = self.run_model("-p", "hello", env={"LD_PRELOAD": str(library)})
+        if out.code == 0:
+            self.skipTest("PCRE2 is a part of this executable")
+        self.assert_fails(1, "pre-tokenizer: internal error", out=out)
+
+
+class ExitCodes(CommandLineTest):
+    CODES = (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 124, 130, 141, 143)
+
+    def test_each_is_documented_and_tested(self):
+        table = re.search(r"Exit codes: (.*?)\n- |Exit codes: (.*?)\n\n", (REPOSITORY / "README.md").read_text(), re.DOTALL)[0]
+        tests = "".join(path.read_text() for path in pathlib.Path(__file__).parent.glob("test_*.py"))
+        for code in self.CODES:
+            with self.subTest(code):
+                for text in (self.run_raw("--help").text, table):
+                    self.assertRegex(text, rf"\b{code}\b")
+                self.assertRegex(tests, rf"assert_fails\({code}\b|assertEqual\(.*\b{code}\b|check\(.*, {code}\b|code={code}\b")
+
+
 class InputOutput(CommandLineTest):
     def test_missing_prompt_file(self):
         self.assert_fails(8, "no-such.txt", out=self.run_model("-f", "no-such.txt"))
@@ -140,7 +166,7 @@ class InputOutput(CommandLineTest):
         read, write = os.pipe()
         os.close(read)
         command = [*self.command("-p", "hello", "-n", 16, "-q")]
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=write, stderr=subprocess.PIPE, timeout=60, **how)
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=write, stderr=subprocess.PIPE, timeout=TIMEOUT_S, **how)
         os.close(write)
         return done
 

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import time
 
-from support import CommandLineTest, shell_code
+from support import TIMEOUT_S, CommandLineTest, shell_code
 
 SEED = 20240607
 
@@ -28,7 +28,7 @@ class Faults(CommandLineTest):
             process.kill()
         process.communicate()
 
-    def finish(self, process, timeout=60):
+    def finish(self, process, timeout=TIMEOUT_S):
         stdout, stderr = process.communicate(timeout=timeout)
         return stdout, stderr.decode(), shell_code(process.returncode)
 
@@ -133,11 +133,11 @@ class StreamFaults(Faults):
     def test_stderr_that_is_full_or_closed_changes_nothing(self):
         want = self.run_model(*self.FLAGS).stdout
         with open("/dev/full", "wb") as full:
-            stdout, _ = self.start(*self.FLAGS, stderr=full).communicate(timeout=60)
+            stdout, _ = self.start(*self.FLAGS, stderr=full).communicate(timeout=TIMEOUT_S)
         self.assertEqual(stdout, want)
         out = self.folder / "not-for-messages.txt"
         process = self.start(*self.FLAGS, "-v", "-o", out, preexec_fn=lambda: os.close(2))
-        self.assertEqual(shell_code(process.wait(60)), 0)
+        self.assertEqual(shell_code(process.wait(TIMEOUT_S)), 0)
         self.assertEqual(out.read_bytes(), want)
 
     def test_closed_stdout(self):
@@ -156,13 +156,13 @@ class StreamFaults(Faults):
 
     def test_all_streams_closed(self):
         process = self.start(*self.FLAGS, preexec_fn=lambda: os.closerange(0, 3))
-        self.assertEqual(shell_code(process.wait(60)), 8)
+        self.assertEqual(shell_code(process.wait(TIMEOUT_S)), 8)
 
     def test_a_reader_that_leaves(self):
         process = self.start(*self.ENDLESS, "-q")
         self.assertTrue(process.stdout.read(1))
         process.stdout.close()
-        self.assertEqual(shell_code(process.wait(20)), 141)
+        self.assertEqual(shell_code(process.wait(TIMEOUT_S)), 141)
         self.assertEqual(process.stderr.read(), b"")
 
     def test_surroundings_that_lack_something(self):
@@ -259,4 +259,4 @@ class SignalFaults(Faults):
         process = self.running(self.copy_of_model("twice.gguf"))
         for _ in range(50):
             process.send_signal(signal.SIGINT)
-        self.assertEqual(self.finish(process, timeout=10)[2], 130)
+        self.assertEqual(self.finish(process, timeout=TIMEOUT_S)[2], 130)

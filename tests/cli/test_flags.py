@@ -1,6 +1,8 @@
 """Flags of cli.md's kind that shape the prompt and the text: each does what it says, and only that."""
+import json
 import re
 
+import scripted_model
 from support import CommandLineTest
 
 
@@ -74,3 +76,69 @@ class Flags(CommandLineTest):
         self.assertIn(f"the prompt begins with {bos}, so none is added", out.stderr)
         self.assertEqual(out.stdout, self.greedy("-p", "x", model=model).stdout)
         self.assertNotIn("begins with", self.greedy("-p", "x", model=model).stderr)
+
+
+class Limits(CommandLineTest):
+    def test_fail_on_length(self):
+        model = scripted_model.write(self.folder / "short.gguf", scripted_model.cut("a short text"))
+        whole = self.run_model("-p", "x", "--temp", 0, "--fail-on-length", model=model)
+        self.assertEqual((whole.code, whole.text), (0, "a short text"))
+        for flags, form in ((["-n", 2], []), (["-c", 3], []), (["-n", 2], ["--json"]), (["-n", 2], ["--num-samples", 2])):
+            with self.subTest(flags + form):
+                out = self.run_model("-p", "x", "--temp", 0, "--fail-on-length", *flags, *form, model=model)
+                self.assertEqual(out.code, 10)
+                self.assertTrue(out.stdout, "what there is is written all the same")
+                self.assertRegex(out.stderr, r"\nhaikuda: error: a text was cut by -n or the context[^\n]*\n$")
+                self.assertEqual(self.run_model("-p", "x", "--temp", 0, *flags, *form, model=model).code, 0)
+
+    def test_a_full_context_is_told(self):
+        out = self.run_model("-p", "hello", "--temp", 0, "-c", 20)
+        self.assertIn("note: the context of 20 tokens is full", out.stderr)
+        self.assertNotIn("is full", self.greedy("-p", "hello").stderr)
+
+
+class Ways(CommandLineTest):
+    """Options that say how to compute hold where that is how it is done, and are refused elsewhere."""
+
+    def test_flash_attention_and_cache_types(self):
+        flash, cache = ("on", "f16") if self.place.device == "cuda" else ("off", "f32")
+        want = self.greedy("-p", "hello").stdout
+        self.assertEqual(self.greedy("-p", "hello", "-fa", flash, "-ctk", cache, "-ctv", cache).stdout, want)
+        self.assertEqual(self.greedy("-p", "hello", "-fa", "auto").stdout, want)
+        self.assert_fails(2, "--flash-attn", out=self.run_model("-p", "x", "-fa", "off" if flash == "on" else "on"))
+        for option in ("-ctk", "-ctv"):
+            self.assert_fails(2, "f16 on a GPU and f32 on the CPU", out=self.run_model("-p", "x", option, "q8_0"))
+
+    def test_override_kv(self):
+        self.assert_fails(2, "KEY=int:N", out=self.run_model("-p", "x", "--override-kv", "a:b"))
+        self.assert_fails(3, "rope.freq_base", out=self.run_model("-p", "x", "--override-kv", "qwen2.rope.freq_base=str:x"))
+        out = self.greedy("-p", "hello", "--override-kv", "tokenizer.ggml.add_bos_token=bool:true")
+        self.assertEqual(out.n_prompt, self.greedy("-p", "hello").n_prompt + 1)
+        plan = json.loads(self.run_model("--plan", "--json", "--override-kv", "qwen2.context_length=int:100").stdout)
+        self.assertEqual(plan["n_ctx"], 100)
+
+    def test_check_tensors(self):
+        want = self.greedy("-p", "hello").stdout
+        self.assertEqual(self.greedy("-p", "hello", "--check-tensors").stdout, want)
+        data = bytearray(self.model.read_bytes())
+        data[-4096:] = b"\xff" * 4096  # scales of Q8_0 become NaN
+        path = self.folder / "nan.gguf"
+        path.write_bytes(data)
+        self.assert_fails(3, "nan.gguf", "NaN", out=self.run_model("-p", "x", "--check-tensors", model=path))
+
+    def test_color(self):
+        for flags, env, red in ((["--color", "on"], {}, True), (["-co", "on"], {"NO_COLOR": "1"}, True), (["--color", "off"], {"CLICOLOR_FORCE": "1"}, False),
+                                (["--color", "auto"], {"CLICOLOR_FORCE": "1"}, True), ([], {}, False)):
+            with self.subTest(flags + [env]):
+                out = self.run_model("-p", "x", "-c", 1_000_000_000, *flags, env={"NO_COLOR": ""} | env)
+                self.assertEqual((out.code, "\x1b[31m" in out.stderr), (6, red))
+
+    def test_system_info(self):
+        lines = self.run_raw("--system-info").text.splitlines()
+        self.assertRegex(lines[0], r"^haikuda \d+\.\d+\.\d+, built by \w+ [\d.]+.*, (CUDA [\d.]+ for \d+|without CUDA)")
+        self.assertEqual("\n".join(lines[1:]) + "\n", self.run_raw("devices").text)
+
+    def test_what_scripts_of_llama_cpp_write_without_need(self):
+        flags = ["--keep", 0, "-np", 1, "-sm", "none", "--no-warmup", "--jinja", "--reasoning-format", "none", "--no-escape"]
+        self.assertEqual(self.greedy("-p", "hello", *flags).stdout, self.greedy("-p", "hello").stdout)
+        self.assert_fails(2, "--keep", out=self.run_model("-p", "x", "--keep", 4))

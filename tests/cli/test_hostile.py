@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import time
 
-from support import CommandLineTest, REPOSITORY, shell_code
+from support import TIMEOUT_S, CommandLineTest, REPOSITORY, shell_code
 
 RAW = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
 MEMORY = 1 << 30  # address space of a run
@@ -26,7 +26,7 @@ class Hostile(CommandLineTest):
                          *arguments, *([] if "-f" in arguments else ["hello"])]
         limit = None if self.place.sanitized else lambda: resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
         start = time.monotonic()
-        done = subprocess.run([self.place.binary, *arguments], stdin=subprocess.DEVNULL, capture_output=True, timeout=120,
+        done = subprocess.run([self.place.binary, *arguments], stdin=subprocess.DEVNULL, capture_output=True, timeout=TIMEOUT_S,
                               preexec_fn=limit)
         return done, time.monotonic() - start
 
@@ -68,7 +68,7 @@ class ModelsList(CommandLineTest):
         (place / "models.txt").write_bytes(line)
         models = place / "models"
         done = subprocess.run(["bash", place / "scripts" / "fetch_model.sh", *arguments], stdin=subprocess.DEVNULL,
-                              capture_output=True, timeout=60, env=os.environ | {"HAIKUDA_MODELS": str(models)})
+                              capture_output=True, timeout=TIMEOUT_S, env=os.environ | {"HAIKUDA_MODELS": str(models)})
         return done, sorted(str(p.relative_to(place)) for p in place.rglob("*") if p.is_file())
 
     LINES = [(b"../../escape llama F16 - - MIT https://localhost:1/x\n", "../../escape"),

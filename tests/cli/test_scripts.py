@@ -110,3 +110,11 @@ class BenchScripts(CommandLineTest):
         self.assertRegex(done.stdout, r"^ncu .*--kernel-name regex:gemv .* prog bench -m m\.gguf --device cuda -r 1 --no-warmup -p 0 -n 16 -d 256 $")
         done = run(SCRIPTS / "profile.sh", "timeline", "m.gguf", "-p", "512", "-n", "0", env={"DRY_RUN": "1", "HAIKUDA": "prog"})
         self.assertRegex(done.stdout, r"^nsys profile .* prog bench -m m\.gguf .* -p 512 -n 0 $")
+
+
+class Mutations(CommandLineTest):
+    def test_each_mistake_can_still_be_planted(self):
+        sys.path.insert(0, str(SCRIPTS.parent / "tests"))
+        import mutations
+        for name, file, old, *_ in mutations.MUTATIONS:
+            self.assertEqual((mutations.ROOT / file).read_text().count(old), 1, name)

@@ -3,7 +3,7 @@ import os
 import pty
 import subprocess
 
-from support import CommandLineTest, shell_code
+from support import TIMEOUT_S, CommandLineTest, shell_code
 
 
 def read_terminal(descriptor):
@@ -26,7 +26,7 @@ class Streams(CommandLineTest):
         stdout = process.stdout.read()
         process.stdout.close()
         shown = read_terminal(ours)
-        return stdout, shown, shell_code(process.wait(60))
+        return stdout, shown, shell_code(process.wait(TIMEOUT_S))
 
     def test_colour_is_for_terminals_that_want_it(self):
         for env, red in (({}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)):
@@ -57,7 +57,7 @@ class Streams(CommandLineTest):
 
     def test_a_prompt_is_expected_on_a_terminal(self):
         ours, theirs = pty.openpty()
-        done = subprocess.run(self.command(), stdin=theirs, capture_output=True, timeout=20)
+        done = subprocess.run(self.command(), stdin=theirs, capture_output=True, timeout=TIMEOUT_S)
         os.close(theirs)
         os.close(ours)
         self.assertEqual((done.returncode, done.stdout), (2, b""))

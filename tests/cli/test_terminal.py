@@ -1,12 +1,10 @@
-"""A terminal as stdout, and signals."""
+"""A terminal as stdout."""
 import os
 import pty
 import re
-import signal
 import subprocess
-import time
 
-from support import CommandLineTest, Terminal, shell_code
+from support import TIMEOUT_S, CommandLineTest, Terminal
 
 HIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
@@ -16,25 +14,26 @@ def escaped(text):
     return HIDDEN.sub(lambda m: f"\\x{ord(m[0]):02x}" if m[0] < "\x80" else f"\\u{{{ord(m[0]):x}}}", text)
 
 
+def shown_of(command):
+    """What a terminal gets that is stdout and stderr of the command."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=theirs, stderr=theirs,
+                               env=os.environ | {"TERM": "xterm", "NO_COLOR": "1"})
+    os.close(theirs)
+    data = b""
+    try:
+        while chunk := os.read(ours, 65536):
+            data += chunk
+    except OSError:  # how Linux says that the other side was closed
+        pass
+    os.close(ours)
+    process.wait(60)
+    return data.decode("utf-8", "strict").replace("\r\n", "\n")
+
+
 class TerminalSafety(CommandLineTest):
     """No byte of a stranger that a terminal would obey reaches one, on either stream."""
     label = "terminal"
-
-    def shown(self, command):
-        """What a terminal gets that is stdout and stderr of the command."""
-        ours, theirs = pty.openpty()
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=theirs, stderr=theirs,
-                                   env=os.environ | {"TERM": "xterm", "NO_COLOR": "1"})
-        os.close(theirs)
-        data = b""
-        try:
-            while chunk := os.read(ours, 65536):
-                data += chunk
-        except OSError:  # how Linux says that the other side was closed
-            pass
-        os.close(ours)
-        process.wait(60)
-        return data.decode("utf-8", "strict").replace("\r\n", "\n")
 
     def test_every_command_and_every_error(self):
         model = self.place.tiny("escapes", "--escapes")
@@ -58,7 +57,7 @@ class TerminalSafety(CommandLineTest):
         n_escaped = 0
         for command in commands:
             with self.subTest(command):
-                text = self.shown([self.place.binary, *map(str, command)])
+                text = shown_of([self.place.binary, *map(str, command)])
                 self.assertEqual(HIDDEN.findall(text), [], text[:400])
                 n_escaped += "\\x1b" in text or "\\u001b" in text
         self.assertGreater(n_escaped, len(commands) // 2, "hardly any command showed the bytes")
@@ -72,7 +71,7 @@ class TerminalOutput(CommandLineTest):
         terminal = Terminal(self.command(*arguments, model=model))
         try:
             chunks = terminal.read_all()
-            self.assertEqual(terminal.process.wait(60), 0, terminal.process.stderr.read())
+            self.assertEqual(terminal.process.wait(TIMEOUT_S), 0, terminal.process.stderr.read())
         finally:
             terminal.close()
         return chunks
@@ -88,6 +87,11 @@ class TerminalOutput(CommandLineTest):
             self.assertEqual(shown, want if want.endswith("\n") else want + "\n")
         self.assertGreater(n_hidden, 0, "the seeds gave no control character to look at")
 
+    def test_what_follows_the_text_begins_a_line(self):
+        for flags in ([], ["--num-samples", 2]):
+            lines = shown_of(self.command("-p", "hello", "-n", 4, "--temp", 0, *flags)).splitlines()
+            self.assertEqual(len([line for line in lines if "generated 4 tokens" in line and line.startswith("haikuda: ")]), 2 if flags else 1, lines)
+
     def test_nothing_generated_prints_nothing(self):
         self.assertEqual(self.on_terminal("-p", "hello", "-n", 0), [])
 
@@ -99,51 +103,3 @@ class TerminalOutput(CommandLineTest):
             chunk.decode("utf-8", "strict")
         self.assertRegex(b"".join(chunks).decode(), "[🍕🎉]")
         self.assertGreater(len(chunks), 4, "the text came in one piece")
-
-
-class Signals(CommandLineTest):
-    def setUp(self):
-        super().setUp()
-        self.model = self.place.tiny("endless", "--ctx", "100000", "--layers", "4")
-
-    def interrupted(self, number):
-        terminal = Terminal(self.command("-p", "hello", "--temp", 2, "-s", 1))
-        try:
-            self.assertTrue(terminal.read_chunk())
-            code, seconds = terminal.signal_and_wait(number)
-            stderr = terminal.process.stderr.read().decode()
-        finally:
-            terminal.close()
-        self.assertLess(seconds, 2)
-        self.assertIn("· interrupted ·", stderr)
-        return code
-
-    def test_ctrl_c(self):
-        self.assertEqual(self.interrupted(signal.SIGINT), 130)
-
-    def test_terminate(self):
-        self.assertEqual(self.interrupted(signal.SIGTERM), 143)
-
-    def test_ctrl_c_while_it_reads_a_long_prompt(self):
-        process = subprocess.Popen(self.command("-f", "-"), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        process.stdin.write(b"x" * 60000)
-        process.stdin.close()
-        time.sleep(1)
-        process.send_signal(signal.SIGINT)
-        start = time.monotonic()
-        code = shell_code(process.wait(60))
-        process.stdout.close()
-        process.stderr.close()
-        self.assertEqual(code, 130)
-        self.assertLess(time.monotonic() - start, 5)
-
-    def test_ctrl_c_while_it_waits_for_stdin(self):
-        process = subprocess.Popen(self.command(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        time.sleep(0.5)
-        process.send_signal(signal.SIGINT)
-        try:
-            code = shell_code(process.wait(10))
-        finally:
-            process.kill()
-            process.communicate()
-        self.assertEqual(code, 130)

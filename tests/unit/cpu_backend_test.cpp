@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/half.h"
 #include "cpu/cpu_backend.h"
+#include "cpu/host_memory.h"
 #include "support/catch.h"
 #include "support/nmse.h"
 #include "support/tiny_model.h"
@@ -125,6 +126,12 @@ TEST_CASE("cpu backend: a cache of halves holds halves and moves the logits a li
   CHECK(error > 0);
   CHECK(error < 1e-5);
   for (const float x : halves->cached_kv(0).k) CHECK(x == half_to_float(float_to_half(x)));
+}
+
+TEST_CASE("available memory: told by /proc, guessed where that is not mounted", "[cpu]") {
+  const std::size_t told = cpu::available_memory(), guessed = cpu::available_memory("/nowhere");
+  CHECK(told > 0);
+  CHECK(guessed > 0);
 }
 
 TEST_CASE("check_finite_logits: names the position and the token", "[model]") {

@@ -8,6 +8,7 @@
 
 #include "app/argv_shim.h"
 #include "app/llama_names.h"
+#include "app/metadata_overrides.h"
 #include "app/model_sampling.h"
 #include "support/catch.h"
 #include "support/expect_error.h"
@@ -86,9 +87,48 @@ TEST_CASE("options: what is not supported says so", "[app]") {
   CHECK_THAT(usage_error({"-p", "x", "-md", "d.gguf"}),
              contains_text("-md is not supported: there is no speculative"));
   CHECK_THAT(usage_error({"-p", "x", "--grammar", "g"}), contains_text("grammars"));
-  CHECK_THAT(usage_error({"-p", "x", "-ctk", "q8_0"}), contains_text("KV cache"));
   CHECK_THAT(usage_error({"-p", "x", "-cnv"}), contains_text("--chat"));
-  CHECK_THAT(usage_error({"-p", "x", "-fa", "on"}), contains_text("none of auto"));
+  CHECK_THAT(usage_error({"-p", "x", "-fa", "maybe"}), contains_text("none of on, off"));
+  CHECK_THAT(usage_error({"-p", "x", "-rea", "off"}), contains_text("enable_thinking"));
+  CHECK_THAT(usage_error({"-p", "x", "--chat-template-kwargs", "[]"}),
+             contains_text("JSON object"));
+}
+
+TEST_CASE("options: what is not supported passes where it asks for what is done anyway", "[app]") {
+  CHECK(*generate_options({"--keep", "0", "-p", "x", "--parallel=1"}).prompt.prompt == "x");
+  CHECK(*generate_options({"-sm", "none", "-np", "1", "-p", "x"}).prompt.prompt == "x");
+  CHECK_THAT(usage_error({"-p", "x", "--keep", "1"}), contains_text("--keep is not supported"));
+  CHECK_THAT(usage_error({"-p", "x", "--keep=4"}), contains_text("--keep is not supported"));
+  CHECK_THAT(usage_error({"-p", "x", "--keep"}), contains_text("--keep is not supported"));
+  CHECK_THAT(usage_error({"-p", "x", "-np", "4"}), contains_text("--num-samples"));
+}
+
+TEST_CASE("options: how a device is to compute is kept for when it is known", "[app]") {
+  const Options o =
+      generate_options({"-p", "x", "-fa", "on", "-ctk", "f16", "-ctv", "q8_0", "--override-kv",
+                        "a=int:1", "--override-kv", "b=str:x=y:z", "--check-tensors"});
+  CHECK((o.flash_attention == "on" && o.cache_type_k == "f16" && o.cache_type_v == "q8_0"));
+  CHECK(o.overrides == std::vector<std::string>{"a=int:1", "b=str:x=y:z"});
+  CHECK(o.check_tensors);
+}
+
+TEST_CASE("options: metadata in place of the file's", "[app]") {
+  Metadata metadata("model.gguf");
+  metadata.insert("a", {MetaType::string, {}, std::string("old")});
+  const std::vector<std::string> overrides = {"a=int:-3", "b=str:x=y:z", "c=bool:true",
+                                              "d=float:0.5"};
+  apply_overrides(overrides, metadata);
+  CHECK(metadata.get_int("a", -9, 9) == -3);
+  CHECK(metadata.get_string("b") == "x=y:z");
+  CHECK(*metadata.find_bool("c"));
+  CHECK(metadata.get_float("d") == 0.5);
+  CHECK(metadata.keys() == std::vector<std::string>{"a", "b", "c", "d"});
+  const char* wrong =
+      GENERATE("", "a", "a=", "a=int", "a=int:", "a=int:x", "=int:1", "a=bool:yes", "a=float:nan",
+               "a=float:1e999", "a=text:x", "a=int:1.5", "a=str:\xff");
+  CAPTURE(wrong);
+  const std::vector<std::string> one = {wrong};
+  CHECK(error_of([&] { apply_overrides(one, metadata); }).code() == ExitCode::usage);
 }
 
 TEST_CASE("options: spellings of one option", "[app]") {
