@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Everything that needs a GPU, on a machine that has one and a finished build: the CUDA tests, the command line on the
-# GPU, the memory checker on the [memcheck] tests, and a real model against the CPU where HAIKUDA_TEST_MODEL names its file. Ends in a table.
+# GPU, how soon Ctrl-C and a closed pipe end it, the memory checker on the [memcheck] tests, and a real model against the CPU
+# where HAIKUDA_TEST_MODEL names its file, which is the one that is interrupted too. Ends in a table.
 # usage: scripts/gpu_check.sh [build directory, default: build]
 set -u
 cd "$(dirname "$0")/.." || exit 2
@@ -41,7 +42,7 @@ step() {
     *) verdict="FAILED ($rc)" && status=1 ;;
   esac
   if [ $rc -ne 0 ]; then head -c 20000 "$log" | head -60; fi
-  grep -E 'NMSE [0-9]|near-tie|tokens/s|largest context' "$log"
+  grep -E 'NMSE [0-9]|near-tie|tokens/s|largest context|runs ended after|free as before' "$log"
   tail -6 "$log"
   rows+=("$(printf '%-22s %-12s %5d s  %s' "$name" "$verdict" $((end - start)) \
     "$(grep -E 'assertions|All tests passed|^OK|^FAILED|ERROR SUMMARY|skipped' "$log" | tail -1)")")
@@ -50,6 +51,7 @@ step() {
 step ops "$tests" '[ops]'
 step models "$tests" '[model]'
 step command_line python3 tests/cli/run.py "$build/haikuda" --device cuda --label command_line
+step signal_times python3 tests/cli/run.py "$build/haikuda" --device cuda --label signal_times --strict
 step determinism python3 tests/cli/run.py "$build/haikuda" --device cuda --label determinism
 if command -v compute-sanitizer >/dev/null; then
   step memcheck compute-sanitizer --tool memcheck --leak-check full --error-exitcode 1 "$tests" '[memcheck]'
