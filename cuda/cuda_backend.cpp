@@ -8,6 +8,7 @@
 
 #include "cuda/check.h"
 #include "cuda/device_weights.h"
+#include "cuda/devices.h"
 #include "cuda/forward.h"
 #include "cuda/ops.h"
 #include "cuda/resources.h"
@@ -21,35 +22,18 @@ using namespace cuda;
 // Left free beside what is allocated here: code of kernels and of cuBLAS, loaded as it is needed.
 constexpr std::size_t kReservedBytes = std::size_t{256} << 20;
 
-struct DeviceFacts {
-  cudaDeviceProp properties{};
-  std::size_t free_bytes = 0, total_bytes = 0;
-};
-
-// Makes the device the calling thread's; creates its context.
-DeviceFacts open_device(int index) {
-  int n_devices = 0;
-  CUDA_CHECK(cudaGetDeviceCount(&n_devices));
-  if (index < 0 || index >= n_devices)
-    throw Error(ExitCode::no_gpu,
-                fmt::format("there is no CUDA device {}: {} can be seen, numbered from 0", index,
-                            n_devices));
-  CUDA_CHECK(cudaSetDevice(index));
-  DeviceFacts facts;
-  CUDA_CHECK(cudaGetDeviceProperties(&facts.properties, index));
-  CUDA_CHECK(cudaMemGetInfo(&facts.free_bytes, &facts.total_bytes));
-  return facts;
+bool has_bfloat16(const CudaDevice& device) {
+  return device.compute_major >= 8;
 }
 
-bool has_bfloat16(const DeviceFacts& facts) {
-  return facts.properties.major >= 8;
-}
-
-ForwardSizes forward_sizes(const BackendOptions& options, const DeviceFacts& facts) {
-  HAIKUDA_CHECK(options.n_ctx >= 1 && options.chunk >= 1);
+ForwardSizes forward_sizes(const Model& model,
+                           const BackendOptions& options,
+                           const CudaDevice& device) {
+  HAIKUDA_CHECK(options.n_ctx >= 1 && options.chunk >= 0);
+  const int best = Forward::best_chunk(model, has_bfloat16(device));
   return {.n_ctx = options.n_ctx,
-          .chunk = std::min(options.chunk, options.n_ctx),
-          .has_bfloat16 = has_bfloat16(facts)};
+          .chunk = std::min(options.chunk > 0 ? options.chunk : best, options.n_ctx),
+          .has_bfloat16 = has_bfloat16(device)};
 }
 
 double mebibytes(std::size_t bytes) {
@@ -63,43 +47,41 @@ std::size_t sampling_bytes(const Model& model) {
 }
 
 // Throws the error that says what does not fit, before anything is allocated.
-void check_memory(const Model& model, const ForwardSizes& sizes, const DeviceFacts& facts) {
+void check_memory(const Model& model, const ForwardSizes& sizes, const CudaDevice& device) {
   const std::size_t weights = DeviceWeights::bytes_needed(model.weights);
   const std::size_t cache = KvCache::bytes_needed(model.config, sizes.n_ctx);
   const std::size_t scratch = Forward::bytes_needed(model, sizes) - cache + sampling_bytes(model);
-  if (weights + cache + scratch <= facts.free_bytes) return;
+  if (weights + cache + scratch <= device.free_bytes) return;
   throw Error(ExitCode::out_of_memory,
               fmt::format("the model needs {:.0f} MiB on the GPU (weights {:.0f}, KV cache of {} "
                           "positions {:.0f}, scratch "
                           "{:.0f}), of {:.0f} MiB there {:.0f} are free; try a smaller context "
                           "(-c) or --device cpu",
                           mebibytes(weights + cache + scratch), mebibytes(weights), sizes.n_ctx,
-                          mebibytes(cache), mebibytes(scratch), mebibytes(facts.total_bytes),
-                          mebibytes(facts.free_bytes)));
-}
-
-// Finds out before the upload whether this program holds code for this GPU.
-void check_kernels_run(const Stream& stream) {
-  const DeviceBuffer<int> one(1);
-  set_int(one.data(), 0, stream.get());
-  stream.synchronize();
+                          mebibytes(cache), mebibytes(scratch), mebibytes(device.total_bytes),
+                          mebibytes(device.free_bytes)));
 }
 
 // Used by one thread at a time, the one that created it: the device is a property of the thread.
 class CudaBackend : public Backend {
  public:
-  CudaBackend(const Model& model, const BackendOptions& options, const DeviceFacts& facts)
+  // While the weights are on their way, the rest is made. Its kernels are the first to run, so that
+  // here is found out whether this program holds code for this GPU.
+  CudaBackend(const Model& model, const BackendOptions& options, const CudaDevice& device)
       : n_vocab_(model.config.n_vocab),
         index_(options.device_index),
-        name_(facts.properties.name),
-        sizes_(forward_sizes(options, facts)),
-        weights_(model.weights, stream_),
+        name_(device.name),
+        sizes_(forward_sizes(model, options, device)),
+        weights_(model, options.timeline),
         forward_(model, weights_, sizes_, stream_),
         loop_(forward_, n_vocab_, sizes_.n_ctx, stream_),
         kept_logits_(static_cast<std::size_t>(n_vocab_)),
         bytes_(weights_.bytes() + Forward::bytes_needed(model, sizes_) + sampling_bytes(model)),
         staged_tokens_(static_cast<std::size_t>(sizes_.n_ctx)),
-        host_logits_(static_cast<std::size_t>(n_vocab_)) {}
+        host_logits_(static_cast<std::size_t>(n_vocab_)) {
+    make_ready(options);
+    weights_.wait();
+  }
 
   void append(std::span<const int> tokens) override {
     const int n = static_cast<int>(tokens.size());
@@ -184,6 +166,13 @@ class CudaBackend : public Backend {
   std::size_t device_bytes() const override { return bytes_; }
 
  private:
+  // Kernels are loaded and graphs captured when they are first needed: this needs them.
+  void make_ready(const BackendOptions& options) {
+    const Phase phase(options.timeline, "kernels");
+    loop_.prepare(options.first.greedy);
+    if (options.first.n_prompt > 0)
+      forward_.prepare(std::min(options.first.n_prompt, sizes_.chunk));
+  }
   // Those after position_ tokens.
   const DeviceBuffer<float>& current_logits() const {
     HAIKUDA_CHECK(!is_sampling_ && (logits_position_ == position_ || kept_position_ == position_));
@@ -236,46 +225,24 @@ bool built_with_cuda() {
   return true;
 }
 
-std::vector<CudaDevice> find_cuda_devices(std::string& reason) {
-  std::vector<CudaDevice> devices;
-  int n = 0;
-  const cudaError_t error = cudaGetDeviceCount(&n);
-  if (error != cudaSuccess || n == 0) {
-    reason = describe_no_gpu(error == cudaSuccess ? cudaErrorNoDevice : error);
-    return devices;
-  }
-  for (int i = 0; i < n; ++i) {
-    try {
-      const DeviceFacts facts = open_device(i);
-      devices.push_back({i, facts.properties.name, facts.properties.major, facts.properties.minor,
-                         facts.properties.totalGlobalMem, facts.free_bytes});
-    } catch (const Error& e) {
-      reason = fmt::format("CUDA device {}: {}", i, e.what());
-    }
-  }
-  return devices;
-}
-
 std::unique_ptr<Backend> make_cuda_backend(const Model& model, const BackendOptions& options) {
-  const DeviceFacts facts = open_device(options.device_index);
-  check_kernels_run(Stream::create());
-  check_memory(model, forward_sizes(options, facts), facts);
-  return std::make_unique<CudaBackend>(model, options, facts);
+  const CudaDevice device = open_device(options.device_index);
+  check_memory(model, forward_sizes(model, options, device), device);
+  return std::make_unique<CudaBackend>(model, options, device);
 }
 
-int max_cuda_context(const Model& model, int device_index) {
-  const DeviceFacts facts = open_device(device_index);
-  const BackendOptions defaults;
+int max_cuda_context(const Model& model, const CudaDevice& device) {
+  const bool bfloat16 = has_bfloat16(device);
+  const int chunk = Forward::best_chunk(model, bfloat16);
   const auto needed = [&](int n_ctx) {
-    const ForwardSizes sizes{
-        .n_ctx = n_ctx, .chunk = defaults.chunk, .has_bfloat16 = has_bfloat16(facts)};
+    const ForwardSizes sizes{.n_ctx = n_ctx, .chunk = chunk, .has_bfloat16 = bfloat16};
     return Forward::bytes_needed(model, sizes);
   };
   const std::size_t fixed = DeviceWeights::bytes_needed(model.weights) + sampling_bytes(model) +
                             kReservedBytes + needed(0);
   const std::size_t per_position = needed(1) - needed(0);
-  if (fixed >= facts.free_bytes) return 0;
-  const std::size_t positions = (facts.free_bytes - fixed) / per_position;
+  if (fixed >= device.free_bytes) return 0;
+  const std::size_t positions = (device.free_bytes - fixed) / per_position;
   return static_cast<int>(std::min<std::size_t>(positions, std::numeric_limits<int>::max()));
 }
 

@@ -1,18 +1,13 @@
 #include "cuda/device_weights.h"
 
-#include <algorithm>
-#include <array>
-#include <cstring>
 #include <limits>
 
 #include "cuda/layout.h"
-#include "cuda/ops.h"
 
 namespace haikuda::cuda {
 namespace {
 
 constexpr std::size_t kAlignment = 256;
-constexpr std::size_t kStagingBytes = std::size_t{16} << 20;
 
 std::size_t aligned(std::size_t bytes) {
   return (bytes + kAlignment - 1) / kAlignment * kAlignment;
@@ -38,67 +33,31 @@ class Counter {
   std::size_t bytes_ = 0;
 };
 
-// Copies the tensors to the device one after the other, through two pinned buffers: while one is on
-// its way, the other is filled from the mapped file. What is repacked makes a halt on the device.
-class Uploader {
+// Lists what goes where.
+class Lister {
  public:
-  Uploader(const DeviceBuffer<std::byte>& storage, const Stream& stream)
-      : storage_(storage), stream_(stream) {}
+  explicit Lister(std::byte* storage) : next_(storage) {}
 
   const std::byte* matrix(const TensorView& view) {
-    return is_repacked(view.dtype) ? upload_repacked(view) : upload({view.data, view.bytes()});
+    return add(view, matrix_bytes(view.dtype, view.rows, view.cols),
+               is_repacked(view.dtype) ? UploadForm::planes : UploadForm::as_in_file);
   }
   const float* vector(const TensorView& view) {
-    const std::vector<float> values = to_float(view);
-    return reinterpret_cast<const float*>(upload(std::as_bytes(std::span(values))));
+    const auto bytes = static_cast<std::size_t>(view.size()) * sizeof(float);
+    return reinterpret_cast<const float*>(add(view, bytes, UploadForm::floats));
   }
+  std::vector<UploadTensor> take() { return std::move(tensors_); }
 
  private:
-  const std::byte* upload(std::span<const std::byte> bytes) {
-    const std::size_t start = used_;
-    for (std::size_t done = 0; done < bytes.size(); done += kStagingBytes)
-      upload_part(bytes.subspan(done, std::min(kStagingBytes, bytes.size() - done)), storage_,
-                  start + done);
-    used_ += aligned(bytes.size());
-    return storage_.data() + start;
-  }
-  // By way of blocks_, as many blocks at a time as it holds.
-  const std::byte* upload_repacked(const TensorView& view) {
-    if (blocks_.size() == 0) blocks_ = DeviceBuffer<std::byte>(kStagingBytes);
-    const std::byte* placed = storage_.data() + used_;
-    const DeviceTensor tensor{view.dtype, static_cast<int>(view.rows), static_cast<int>(view.cols),
-                              placed};
-    const auto block_bytes = static_cast<std::size_t>(dtype_info(view.dtype).block_bytes);
-    const std::size_t n_blocks = view.bytes() / block_bytes, at_once = kStagingBytes / block_bytes;
-    for (std::size_t first = 0; first < n_blocks; first += at_once) {
-      const std::size_t n = std::min(at_once, n_blocks - first);
-      upload_part({view.data + first * block_bytes, n * block_bytes}, blocks_, 0);
-      repack(tensor, blocks_.data(), static_cast<std::int64_t>(first), static_cast<std::int64_t>(n),
-             stream_.get());
-    }
-    used_ += aligned(matrix_bytes(view.dtype, view.rows, view.cols));
-    return placed;
-  }
-  void upload_part(std::span<const std::byte> part,
-                   const DeviceBuffer<std::byte>& to,
-                   std::size_t offset) {
-    Staging& staging = staging_[next_];
-    next_ = 1 - next_;
-    staging.copied.synchronize();
-    std::memcpy(staging.buffer.data(), part.data(), part.size());
-    to.upload({staging.buffer.data(), part.size()}, stream_.get(), offset);
-    staging.copied.record(stream_.get());
+  const std::byte* add(const TensorView& view, std::size_t bytes, UploadForm form) {
+    std::byte* to = next_;
+    tensors_.push_back({view, to, form});
+    next_ += aligned(bytes);
+    return to;
   }
 
-  struct Staging {
-    PinnedBuffer<std::byte> buffer{kStagingBytes};
-    Event copied = Event::create();
-  };
-  const DeviceBuffer<std::byte>& storage_;
-  DeviceBuffer<std::byte> blocks_;  // of the file, on their way to their planes
-  const Stream& stream_;
-  std::array<Staging, 2> staging_;
-  std::size_t next_ = 0, used_ = 0;
+  std::vector<UploadTensor> tensors_;
+  std::byte* next_;
 };
 
 template <class Placer>
@@ -151,11 +110,11 @@ std::size_t DeviceWeights::bytes_needed(const Weights& weights) {
   return counter.bytes();
 }
 
-DeviceWeights::DeviceWeights(const Weights& weights, const Stream& stream)
-    : storage_(bytes_needed(weights)) {
-  Uploader uploader(storage_, stream);
-  place(weights, uploader);
-  stream.synchronize();
+DeviceWeights::DeviceWeights(const Model& model, Timeline* timeline)
+    : storage_(bytes_needed(model.weights)) {
+  Lister lister(storage_.data());
+  place(model.weights, lister);
+  upload_ = std::make_unique<Upload>(lister.take(), model.files, timeline);
 }
 
 }  // namespace haikuda::cuda

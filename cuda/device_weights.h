@@ -1,11 +1,13 @@
 // The weights of a model on the device: matrices as cuda/layout.h says, vectors in F32.
 #pragma once
 
+#include <memory>
 #include <vector>
 
 #include "cuda/device_tensor.h"
 #include "cuda/resources.h"
-#include "model/weights.h"
+#include "cuda/upload.h"
+#include "model/model.h"
 
 namespace haikuda::cuda {
 
@@ -23,9 +25,11 @@ struct DeviceLayerWeights {
 
 class DeviceWeights {
  public:
-  // Returns when everything is on the device.
-  DeviceWeights(const Weights& weights, const Stream& stream);
-  // What the constructor allocates and keeps. While it runs it takes 16 MB more.
+  // Begins to upload the weights of `model`, which outlives this; the timeline may be null. From
+  // now on addresses hold, from wait() on what lies there.
+  explicit DeviceWeights(const Model& model, Timeline* timeline = nullptr);
+  void wait() { upload_->wait(); }
+  // What the constructor allocates and keeps. Until wait() has returned, Upload takes its own.
   static std::size_t bytes_needed(const Weights& weights);
 
   DeviceTensor token_embd;   // (n_vocab, n_embd)
@@ -40,6 +44,7 @@ class DeviceWeights {
   DeviceWeights() = default;
 
   DeviceBuffer<std::byte> storage_;  // all tensors, each aligned to 256 bytes
+  std::unique_ptr<Upload> upload_;   // destroyed first
 };
 
 }  // namespace haikuda::cuda

@@ -2,11 +2,15 @@
 
 #include <algorithm>
 
+#include "cuda/cuda_backend.h"
 #include "cuda/download.h"
 #include "model/rope_frequencies.h"
 
 namespace haikuda::cuda {
 namespace {
+
+// Tokens at once of prefill_exact: more gain nothing and take four times the memory of half.
+constexpr int kExactChunk = 512;
 
 std::size_t product(int a, int b) {
   return static_cast<std::size_t>(a) * static_cast<std::size_t>(b);
@@ -30,59 +34,103 @@ std::size_t splits_size(const ModelConfig& c, int chunk) {
   return size;
 }
 
+// Elements of a row of Scratch::qkv.
+int qkv_row(const ModelConfig& c) {
+  return std::max(c.q_size() + 2 * c.kv_size(), c.n_embd);
+}
+
 int n_act_blocks(const ModelConfig& c) {
   return (c.n_ff + 31) / 32;
 }
 
+const auto kMatrices = {&LayerWeights::attn_q,      &LayerWeights::attn_k,   &LayerWeights::attn_v,
+                        &LayerWeights::attn_output, &LayerWeights::ffn_gate, &LayerWeights::ffn_up,
+                        &LayerWeights::ffn_down};
+
+// Whether all that prefill_half needs holds: types, sizes of whole vectors, matrix units.
+bool takes_half(const Model& model, bool has_bfloat16) {
+  const ModelConfig& c = model.config;
+  const bool all_half = std::all_of(
+      model.weights.layers.begin(), model.weights.layers.end(), [](const LayerWeights& w) {
+        return std::all_of(kMatrices.begin(), kMatrices.end(),
+                           [&](auto matrix) { return Gemm::takes_half((w.*matrix).dtype); });
+      });
+  return all_half && has_bfloat16 && takes_attention_half(c.head_dim) && c.n_embd % 8 == 0 &&
+         c.n_embd <= kMaxHalfNorm && c.n_ff % 8 == 0;
+}
+
+ScratchTokens scratch_tokens(const Model& model, const ForwardSizes& sizes) {
+  const bool half = takes_half(model, sizes.has_bfloat16);
+  return {.all = sizes.chunk,
+          .exact = half ? std::min(sizes.chunk, kMaxGemvTokens) : sizes.chunk,
+          .half = half ? sizes.chunk : 0};
+}
+
 Gemm::Sizes gemm_sizes(const Model& model, const ForwardSizes& sizes) {
-  Gemm::Sizes out{.n_rows = sizes.chunk};
-  for (const LayerWeights& w : model.weights.layers)
-    for (const TensorView* m :
-         {&w.attn_q, &w.attn_k, &w.attn_v, &w.attn_output, &w.ffn_gate, &w.ffn_up, &w.ffn_down})
-      out.add(m->dtype, m->rows, m->cols, sizes.has_bfloat16);
+  const bool half = takes_half(model, sizes.has_bfloat16);
+  Gemm::Sizes out{.n_rows = half ? 0 : sizes.chunk};
+  for (const LayerWeights& w : model.weights.layers) {
+    for (const auto matrix : kMatrices)
+      out.add((w.*matrix).dtype, (w.*matrix).rows, (w.*matrix).cols, sizes.has_bfloat16);
+    if (!half) continue;
+    out.add_joint({&w.attn_q, &w.attn_k, &w.attn_v});
+    out.add_joint({&w.ffn_gate, &w.ffn_up});
+  }
   return out;
 }
 
 }  // namespace
 
-Scratch::Scratch(const ModelConfig& c, int n)
-    : x(product(n, c.n_embd)),
-      h(product(n, c.n_embd)),
-      q(product(n, c.q_size())),
-      k(product(n, c.kv_size())),
-      v(product(n, c.kv_size())),
-      attended(product(n, c.q_size())),
-      splits(splits_size(c, n)),
+Scratch::Scratch(const ModelConfig& c, const ScratchTokens& n)
+    : x(product(n.all, c.n_embd)),
+      h(product(n.exact, c.n_embd)),
+      q(product(n.exact, c.q_size())),
+      k(product(n.exact, c.kv_size())),
+      v(product(n.exact, c.kv_size())),
+      attended(product(n.exact, c.q_size())),
+      splits(splits_size(c, n.exact)),
       arrivals(attend_token_scratch(qkv_shape_of(c, 1)).n_arrivals),
-      gate(product(n, c.n_ff)),
-      up(product(n, c.n_ff)),
+      gate(product(n.exact, c.n_ff)),
+      up(product(n.exact, c.n_ff)),
       logits(product(1, c.n_vocab)),
+      norm_half(product(n.half, c.n_embd)),
+      qkv(product(n.half, qkv_row(c))),
+      q_half(product(n.half, c.q_size())),
+      q_scale(product(n.half, c.n_heads)),
+      gate_up(product(n.half, 2 * c.n_ff)),
+      act_scale(product(n.half, 1)),
       act_quants(product(kActivationPlanes, c.n_ff)),
       act_blocks(product(1, n_act_blocks(c))),
       best(1),
       best_partial(std::max(kMaxGemvBlocks, kArgmaxBlocks)) {}
 
-std::size_t Scratch::bytes_needed(const ModelConfig& c, int n) {
-  const std::size_t of_tokens = product(n, 2 * c.n_embd) + product(n, 2 * c.q_size()) +
-                                product(n, 2 * c.kv_size()) + product(n, 2 * c.n_ff);
+std::size_t Scratch::bytes_needed(const ModelConfig& c, const ScratchTokens& n) {
+  const std::size_t exact = product(n.all, c.n_embd) + product(n.exact, c.n_embd) +
+                            product(n.exact, 2 * c.q_size()) + product(n.exact, 2 * c.kv_size()) +
+                            product(n.exact, 2 * c.n_ff);
+  const std::size_t half = product(n.half, qkv_row(c) + c.n_heads + 1) * sizeof(float) +
+                           product(n.half, c.n_embd + c.q_size() + 2 * c.n_ff) * sizeof(__half);
   const std::size_t of_one_token =
       product(kActivationPlanes, c.n_ff) + product(n_act_blocks(c), sizeof(ActivationBlock)) +
       attend_token_scratch(qkv_shape_of(c, 1)).n_arrivals * sizeof(unsigned) +
       (1 + std::max(kMaxGemvBlocks, kArgmaxBlocks)) * sizeof(ArgmaxResult);
-  return (of_tokens + splits_size(c, n) + product(1, c.n_vocab)) * sizeof(float) + of_one_token;
+  return (exact + splits_size(c, n.exact) + product(1, c.n_vocab)) * sizeof(float) + half +
+         of_one_token;
 }
 
 Forward::Forward(const Model& model,
                  const DeviceWeights& weights,
                  const ForwardSizes& sizes,
                  const Stream& stream)
-    : config_(model.config),
+    : model_(model),
+      config_(model.config),
       weights_(weights),
       stream_(stream.get()),
       chunk_(sizes.chunk),
+      takes_half_(takes_half(model, sizes.has_bfloat16)),
       cache_(config_, sizes.n_ctx),
       gemm_(gemm_sizes(model, sizes), sizes.has_bfloat16, stream_),
-      scratch_(config_, sizes.chunk),
+      scratch_(config_, scratch_tokens(model, sizes)),
       radians_(static_cast<std::size_t>(config_.rope.n_dims / 2)),
       cos_sin_(product(sizes.n_ctx, config_.rope.n_dims)),
       tokens_(static_cast<std::size_t>(sizes.n_ctx)),
@@ -96,13 +144,17 @@ Forward::Forward(const Model& model,
   stream.synchronize();  // `frequencies` goes
 }
 
+int Forward::best_chunk(const Model& model, bool has_bfloat16) {
+  return takes_half(model, has_bfloat16) ? kCudaChunk : kExactChunk;
+}
+
 std::size_t Forward::bytes_needed(const Model& model, const ForwardSizes& sizes) {
   const ModelConfig& c = model.config;
   const std::size_t rope = product(sizes.n_ctx, c.rope.n_dims) * sizeof(float);
   const std::size_t inputs =
       product(sizes.n_ctx, sizeof(int)) + sizeof(int) + product(c.rope.n_dims / 2, sizeof(double));
   return KvCache::bytes_needed(c, sizes.n_ctx) + gemm_sizes(model, sizes).bytes() +
-         Scratch::bytes_needed(c, sizes.chunk) + rope + inputs;
+         Scratch::bytes_needed(c, scratch_tokens(model, sizes)) + rope + inputs;
 }
 
 QkvVectors Forward::vectors_of(const DeviceLayerWeights& w) const {
@@ -146,18 +198,44 @@ CachedKv Forward::cached_kv(int layer, int n_positions) const {
           download_as_float(cache_.v(layer), size, stream_)};
 }
 
-void Forward::run(int position, int n, bool want_logits, DecodePath path) {
-  if (tap_) tap_->begin(position, n);
-  set_int(position_.data(), position, stream_);
-  if (n > 1)
-    prefill(n, want_logits);
-  else if (path == DecodePath::fused && !tap_)
-    decode_fused(want_logits);
-  else
-    decode_steps(want_logits);
+// Without cuBLASLt long prompts of types that prefill_half would take go through gemv.
+int Forward::most_tokens() {
+  return takes_half_ && chunk_ > kMaxGemvTokens && !gemm_.open() ? kMaxGemvTokens : chunk_;
 }
 
-void Forward::prefill(int n, bool want_logits) {
+void Forward::run(int position, int n, bool want_logits, DecodePath path) {
+  const int most = n > kMaxGemvTokens ? most_tokens() : n;
+  for (int done = 0; done < n; done += most)
+    pass(position + done, std::min(most, n - done), want_logits && n - done <= most, path);
+}
+
+void Forward::pass(int position, int n, bool want_logits, DecodePath path) {
+  if (tap_) tap_->begin(position, n);
+  set_int(position_.data(), position, stream_);
+  if (n > kMaxGemvTokens && takes_half_)
+    prefill_half(n, want_logits);
+  else if (n > 1)
+    prefill_exact(n, want_logits);
+  else if (path == DecodePath::steps)
+    decode_steps(want_logits);
+  else if (tap_)
+    decode_shown(want_logits);
+  else
+    decode_fused(want_logits);
+}
+
+// Kernels are loaded when they are captured. Where cuBLAS multiplies, its own are most of them, and
+// it chooses among them only when it runs.
+void Forward::prepare(int n) {
+  if (n > kMaxGemvTokens)
+    (void)gemm_.open();
+  else
+    (void)Graph::capture(stream_, [&] { run(0, n, true); });
+}
+
+// Few tokens, or types that are multiplied in more than half: one op after the other, activations
+// in F32.
+void Forward::prefill_exact(int n, bool want_logits) {
   const ModelConfig& c = config_;
   float *x = scratch_.x.data(), *h = scratch_.h.data(), *attended = scratch_.attended.data();
   float *q = scratch_.q.data(), *k = scratch_.k.data(), *v = scratch_.v.data();

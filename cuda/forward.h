@@ -7,6 +7,7 @@
 
 #include "cuda/device_weights.h"
 #include "cuda/gemm.h"
+#include "cuda/half_scales.h"
 #include "cuda/kv_cache.h"
 #include "cuda/ops.h"
 #include "cuda/probe_tap.h"
@@ -23,10 +24,16 @@ struct ForwardSizes {
   bool has_bfloat16;  // the GPU multiplies bfloat16
 };
 
-// Activations of up to `chunk` tokens, n in front of every shape.
+// Tokens that activations have room for: in F32 for the ops that compute one after the other, and
+// in half for those of long prompts.
+struct ScratchTokens {
+  int all, exact, half;
+};
+
+// Activations, n in front of every shape.
 struct Scratch {
-  Scratch(const ModelConfig& config, int chunk);
-  static std::size_t bytes_needed(const ModelConfig& config, int chunk);
+  Scratch(const ModelConfig& config, const ScratchTokens& tokens);
+  static std::size_t bytes_needed(const ModelConfig& config, const ScratchTokens& tokens);
   DeviceBuffer<float> x;            // (n_embd) residual stream
   DeviceBuffer<float> h;            // (n_embd) normalized input of a block, then its output
   DeviceBuffer<float> q, k, v;      // (q_size), (kv_size) twice
@@ -35,6 +42,14 @@ struct Scratch {
   DeviceBuffer<unsigned> arrivals;  // of attend_token's blocks
   DeviceBuffer<float> gate, up;     // (n_ff)
   DeviceBuffer<float> logits;       // (n_vocab), of the last token only
+
+  // Of prefill_half, each half times a power of two (half_scales.h).
+  DeviceBuffer<__half> norm_half;  // (n_embd)
+  DeviceBuffer<float> qkv;         // (q_size + 2 kv_size), or the output of a block (n_embd)
+  DeviceBuffer<__half> q_half;     // (q_size) queries, then what attention makes of them
+  DeviceBuffer<float> q_scale;     // (n_heads)
+  DeviceBuffer<__half> gate_up;    // (2, n_ff); act takes the place of gate
+  DeviceBuffer<float> act_scale;   // ()
 
   // Of one token.
   DeviceBuffer<std::int8_t> act_quants;      // (kActivationPlanes, n_ff)
@@ -53,6 +68,8 @@ class Forward {
           const DeviceWeights& weights,
           const ForwardSizes& sizes,
           const Stream& stream);
+  // Tokens at once that suit the model's types and the GPU.
+  static int best_chunk(const Model& model, bool has_bfloat16);
   // Device memory that the constructor takes.
   static std::size_t bytes_needed(const Model& model, const ForwardSizes& sizes);
 
@@ -61,21 +78,38 @@ class Forward {
   // Computes n <= chunk tokens at positions [position, position + n); logits of the last one when
   // wanted, and the greatest of them.
   void run(int position, int n, bool want_logits, DecodePath path = DecodePath::fused);
+  // Loads what run() needs for a prompt of n <= chunk tokens, so that the first one does not wait
+  // for it. Neither reads the weights nor changes anything.
+  void prepare(int n);
   // Whom run() shows its stages, waiting for each; nullptr: nobody, and run() only enqueues.
   void set_probe(Probe* probe);
   // K and V of the positions before n_positions; waits for the stream.
   CachedKv cached_kv(int layer, int n_positions) const;
-  // Only enqueues: the token whose position device memory holds, and its logits. Later calls put
-  // the same launches on the stream, so that a graph of them can be replayed.
-  void step() { decode_fused(true); }
+  // Only enqueues: the token whose position device memory holds, its logits, and the greatest of
+  // them in so many parts as it returns. Later calls put the same launches on the stream, so that a
+  // graph of them can be replayed.
+  int step();
+  const DeviceBuffer<ArgmaxResult>& best_partial() const { return scratch_.best_partial; }
   const DeviceBuffer<int>& position() const { return position_; }
   const DeviceBuffer<float>& logits() const { return scratch_.logits; }
   const DeviceBuffer<ArgmaxResult>& best() const { return scratch_.best; }
   bool found_cublas() const { return gemm_.found_cublas(); }
 
  private:
-  void prefill(int n, bool want_logits);
+  int most_tokens();
+  void pass(int position, int n, bool want_logits, DecodePath path);
+  void prefill_exact(int n, bool want_logits);
+  void prefill_half(int n, bool want_logits);
+  void attend_half(int layer, int n);
+  void feed_forward_half(int layer, int n);
+  void head_half(const float* x);
+  void show_output(Stage stage, int layer, HalfProduct product);
   void decode_fused(bool want_logits);
+  void decode_layers();
+  void project(const DeviceLayerWeights& w);
+  void attend(int layer);
+  void decode_shown(bool want_logits);
+  int head(ArgmaxResult* best);
   void decode_steps(bool want_logits);
   void gate_up_down(const DeviceLayerWeights& w);
   void head_steps(const float* x);
@@ -88,14 +122,21 @@ class Forward {
   }
   void show_inputs() const;
   void show_qkv(int layer) const;
+  void show_half(Stage stage, int layer, const __half* rows, const HalfRows& how) const {
+    if (tap_) tap_->show_half(stage, layer, rows, how);
+  }
   QkvVectors vectors_of(const DeviceLayerWeights& w) const;
+  QkvVectors projected_vectors_of(const DeviceLayerWeights& w) const;
   QkvShape qkv_shape(int n) const;
   AttentionShape attention_shape(int n) const;
 
+  const Model& model_;
   const ModelConfig& config_;
   const DeviceWeights& weights_;
   cudaStream_t stream_;
   int chunk_;
+  bool takes_half_;                           // long prompts go through prefill_half
+  std::vector<LayerHalfScales> half_scales_;  // once one did
   KvCache cache_;
   Gemm gemm_;
   Scratch scratch_;

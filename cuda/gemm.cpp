@@ -8,6 +8,9 @@ namespace haikuda::cuda {
 namespace {
 
 constexpr std::size_t kWorkspaceBytes = std::size_t{32} << 20;  // what cuBLAS asks for on Hopper
+constexpr std::size_t kJointBytes = std::size_t{64} << 20;  // of matrices decoded together, at most
+constexpr int kAlignedCols = 8;  // rows of 16 bytes in any type; others are for gemv
+constexpr int kRowStep = 256;    // decoded at once: whole tiles of a product
 
 // Elements between the high and the low parts of x: both start where vectors may.
 std::size_t padded(std::size_t n_elems) {
@@ -35,6 +38,17 @@ void Gemm::Sizes::add(DType dtype, std::int64_t rows, std::int64_t cols, bool ha
       std::max(input_elems, static_cast<std::size_t>(n_rows) * static_cast<std::size_t>(cols));
 }
 
+void Gemm::Sizes::add_joint(std::initializer_list<const TensorView*> matrices) {
+  std::size_t elems = 0;
+  bool decodes = false;
+  for (const TensorView* m : matrices) {
+    elems += static_cast<std::size_t>(m->size());
+    decodes |= m->dtype != DType::F16;
+  }
+  if (decodes)
+    weight_bytes = std::max(weight_bytes, std::min(elems * sizeof(std::uint16_t), kJointBytes));
+}
+
 Gemm::Gemm(const Sizes& sizes, bool has_bfloat16, cudaStream_t stream)
     : has_bfloat16_(has_bfloat16),
       stream_(stream),
@@ -55,14 +69,19 @@ Gemm::Form Gemm::form_of(DType dtype, bool has_bfloat16) {
   }
 }
 
-bool Gemm::open_cublas() {
-  if (!looked_for_cublas_) cublas_ = Cublas::open(stream_, workspace_);
+bool Gemm::takes_half(DType dtype) {
+  return form_of(dtype, true) == Form::f16;
+}
+
+bool Gemm::open() {
+  if (!looked_for_cublas_) cublas_ = CublasLt::open(workspace_);
   looked_for_cublas_ = true;
   return cublas_ != nullptr;
 }
 
 void Gemm::multiply(std::initializer_list<Product> products, const float* x, int n) {
-  if (n <= kMaxGemvTokens || !open_cublas()) {
+  const bool is_aligned = products.begin()->w.cols % kAlignedCols == 0;
+  if (n <= kMaxGemvTokens || !is_aligned || !open()) {
     for (const Product& product : products) gemv(product.y, x, product.w, n, stream_);
     return;
   }
@@ -97,7 +116,7 @@ const void* Gemm::decoded(const DeviceTensor& w, Form form) const {
   if (form == Form::f32)
     dequantize_to_f32(reinterpret_cast<float*>(weights_.data()), w, stream_);
   else if (form == Form::f16)
-    dequantize_to_f16(reinterpret_cast<__half*>(weights_.data()), w, stream_);
+    dequantize_to_f16(reinterpret_cast<__half*>(weights_.data()), w, 0, w.rows, stream_);
   else
     dequantize_to_bf16(reinterpret_cast<std::uint16_t*>(weights_.data()), w, stream_);
   return weights_.data();
@@ -105,23 +124,98 @@ const void* Gemm::decoded(const DeviceTensor& w, Form form) const {
 
 void Gemm::multiply_converted(const Product& product, Form form, const float* x, int n) const {
   const DeviceTensor& w = product.w;
-  Cublas::Gemm gemm{.y = product.y,
-                    .x = x,
-                    .w = decoded(w, form),
-                    .type = CUDA_R_32F,
-                    .n = n,
-                    .rows = w.rows,
-                    .cols = w.cols,
-                    .beta = 0};
-  if (form == Form::f32) return cublas_->gemm(gemm);
+  CublasLt::Product gemm{.y = product.y,
+                         .x = x,
+                         .w = decoded(w, form),
+                         .type = CUDA_R_32F,
+                         .y_type = CUDA_R_32F,
+                         .n = n,
+                         .rows = w.rows,
+                         .cols = w.cols,
+                         .x_stride = w.cols,
+                         .y_stride = w.rows,
+                         .alpha = 1,
+                         .beta = 0};
+  if (form == Form::f32) return cublas_->multiply(gemm, stream_);
   gemm.x = input_.data();
   gemm.type = form == Form::f16 ? CUDA_R_16F : CUDA_R_16BF;
-  cublas_->gemm(gemm);
+  cublas_->multiply(gemm, stream_);
   if (form == Form::f16) return unscale_rows(product.y, input_scale_.data(), n, w.rows, stream_);
   const std::size_t size = static_cast<std::size_t>(n) * static_cast<std::size_t>(w.cols);
   gemm.x = reinterpret_cast<const std::uint16_t*>(input_.data()) + padded(size);  // the low parts
   gemm.beta = 1;
-  cublas_->gemm(gemm);
+  cublas_->multiply(gemm, stream_);
+}
+
+// F16 matrices that lie below each other are one; others are decoded below each other, as many rows
+// at a time as there is room for.
+void Gemm::multiply(const HalfProduct& p) {
+  const bool as_they_lie =
+      std::all_of(p.w.begin(), p.w.end(), [](const auto& w) { return w.dtype == DType::F16; });
+  int rows = 0;
+  if (as_they_lie) {
+    const auto end_of = [](const DeviceTensor& w) {
+      return static_cast<const std::uint16_t*>(w.data) + static_cast<std::int64_t>(w.rows) * w.cols;
+    };
+    for (std::size_t i = 0, first = 0; i < p.w.size(); ++i) {
+      const bool is_last = i + 1 == p.w.size() || end_of(p.w[i]) != p.w[i + 1].data;
+      if (!is_last) continue;
+      const int begin = rows;
+      for (std::size_t j = first; j <= i; ++j) rows += p.w[j].rows;
+      multiply_rows(p, p.w[first].data, begin, rows - begin);
+      first = i + 1;
+    }
+    return;
+  }
+  for (const DeviceTensor& w : p.w) rows += w.rows;
+  const auto row_bytes = static_cast<std::size_t>(p.w[0].cols) * sizeof(std::uint16_t);
+  const int most = static_cast<int>(std::min<std::size_t>(weights_.bytes() / row_bytes, 1u << 30));
+  const int n_parts = (rows + most - 1) / most;
+  int step = rows;  // equal parts, of whole tiles where there is room
+  if (n_parts > 1) {
+    step = ((rows + n_parts - 1) / n_parts + kRowStep - 1) / kRowStep * kRowStep;
+    if (step > most) step = std::max(most / kRowStep * kRowStep, std::min(most, kRowStep));
+  }
+  for (int first = 0; first < rows; first += step) {
+    const int n_rows = std::min(step, rows - first);
+    decode_rows(p.w, first, n_rows);
+    multiply_rows(p, weights_.data(), first, n_rows);
+  }
+}
+
+// Rows first … of all matrices, counted from the first one's, into weights_.
+void Gemm::decode_rows(std::span<const DeviceTensor> w, int first, int rows) const {
+  auto* out = reinterpret_cast<__half*>(weights_.data());
+  HAIKUDA_CHECK(static_cast<std::size_t>(rows) * static_cast<std::size_t>(w[0].cols) *
+                    sizeof(__half) <=
+                weights_.bytes());
+  int start = 0;  // of a matrix among the rows
+  for (const DeviceTensor& m : w) {
+    const int begin = std::max(first, start), end = std::min(first + rows, start + m.rows);
+    if (begin < end)
+      dequantize_to_f16(out + static_cast<std::int64_t>(begin - first) * m.cols, m, begin - start,
+                        end - begin, stream_);
+    start += m.rows;
+  }
+}
+
+// Columns first … of y, whose weights are w.
+void Gemm::multiply_rows(const HalfProduct& p, const void* w, int first, int rows) const {
+  const int elem_bytes = p.y_is_half ? 2 : 4;
+  cublas_->multiply(
+      {.y = static_cast<std::byte*>(p.y) + static_cast<std::int64_t>(first) * elem_bytes,
+       .x = p.x,
+       .w = w,
+       .type = CUDA_R_16F,
+       .y_type = p.y_is_half ? CUDA_R_16F : CUDA_R_32F,
+       .n = p.n,
+       .rows = rows,
+       .cols = p.w[0].cols,
+       .x_stride = p.x_stride,
+       .y_stride = p.y_stride,
+       .alpha = p.alpha,
+       .beta = p.beta},
+      stream_);
 }
 
 }  // namespace haikuda::cuda

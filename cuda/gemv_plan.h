@@ -16,6 +16,8 @@ struct GemvShape {
   int n_chunks = 0;                // of 32 units in a row
   int chunk_bytes = 512;           // of weights in a chunk
   int chunk_x_bytes = 1024;        // of x that they meet
+  int n_x_vectors = 0;             // of 16 bytes that each block fetches of x
+  int x_vector_cost = 16;          // instructions of a thread that puts one in its place
   bool is_gate_up = false;         // rows come in pairs
   bool quantizes_rows = false;     // a block takes 32 neighbouring pairs
   bool one_row_at_a_time = false;  // the kernel has no other way

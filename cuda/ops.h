@@ -44,15 +44,16 @@ void embed(float* out,
            cudaStream_t stream);
 // out (w.rows, w.cols) = w.
 void dequantize_to_f32(float* out, const DeviceTensor& w, cudaStream_t stream);
-// The same rounded to half; a value beyond 65504 becomes infinity, and with it the logits: never
-// silently wrong.
-void dequantize_to_f16(__half* out, const DeviceTensor& w, cudaStream_t stream);
+// Rows first_row … of w rounded to half, out (n_rows, w.cols); a value beyond 65504 becomes
+// infinity, and with it the logits: never silently wrong.
+void dequantize_to_f16(
+    __half* out, const DeviceTensor& w, int first_row, int n_rows, cudaStream_t stream);
 // MXFP4 only, whose range is that of F32 and whose four bits BF16 holds exactly.
 void dequantize_to_bf16(std::uint16_t* out, const DeviceTensor& w, cudaStream_t stream);
 
 // ---- gemv.cu
 
-// y (n, w.rows) = x (n, w.cols) · wᵀ, w of any type. Reads w once for each token: for small n.
+// y (n, w.rows) = x (n, w.cols) · wᵀ, w of any type. Reads w once for up to 8 tokens: for small n.
 void gemv(float* y, const float* x, const DeviceTensor& w, int n, cudaStream_t stream);
 
 struct ArgmaxResult {
@@ -125,17 +126,17 @@ bool gate_up_should_quantize(const DeviceTensor& gate,
                              const DeviceTensor& up,
                              const DeviceTensor& down);
 
-// logits (w.rows) = w · (x · gamma / rms(x)), *best as argmax's of them. partial (kMaxGemvBlocks)
-// is scratch.
-void norm_head(float* logits,
-               ArgmaxResult* best,
-               ArgmaxResult* partial,
-               const DeviceTensor& w,
-               const float* x,
-               const float* gamma,
-               float eps,
-               cudaStream_t stream,
-               const GemvPlan* plan = nullptr);
+// logits (w.rows) = w · (x · gamma / rms(x)), *best as argmax's of them where it is not null. In
+// partial (kMaxGemvBlocks) it leaves the best of each block; returns their number.
+int norm_head(float* logits,
+              ArgmaxResult* best,
+              ArgmaxResult* partial,
+              const DeviceTensor& w,
+              const float* x,
+              const float* gamma,
+              float eps,
+              cudaStream_t stream,
+              const GemvPlan* plan = nullptr);
 
 // ---- norm.cu
 
@@ -148,12 +149,40 @@ void rms_norm(float* out,
               float eps,
               cudaStream_t stream);
 
+struct HalfNorm {
+  int size;
+  float eps;
+  float factor;
+};
+constexpr int kMaxHalfNorm = 16384;
+// The same times `factor`, in half, for the matrix units; size is a multiple of 4 and at most
+// kMaxHalfNorm. half_scales.h has the factor that keeps all in half's range.
+void rms_norm_half(__half* out,
+                   const float* x,
+                   const float* weight,
+                   int n,
+                   const HalfNorm& norm,
+                   cudaStream_t stream);
+
+// ---- row_norms.cu
+
+// *out = max(*out, length of the longest row of w · gamma), gamma (w.cols); *out is at least 0.
+void greatest_row_norm(float* out, const DeviceTensor& w, const float* gamma, cudaStream_t stream);
+
 // ---- elementwise.cu
 
 // x (size) += y (size), in place.
 void add(float* x, const float* y, std::int64_t size, cudaStream_t stream);
 // gate (size) = silu(gate) · up, in place.
 void silu_mul(float* gate, const float* up, std::int64_t size, cudaStream_t stream);
+// gate_up (n, 2, n_ff) in half, gate then up, each times 1 / in_factor: gate = silu(gate) · up ·
+// out_factor, in place. n_ff is a multiple of 8.
+void silu_mul_half(
+    __half* gate_up, int n, int n_ff, float in_factor, float out_factor, cudaStream_t stream);
+// The same with a power of two for each row instead of out_factor, which brings the row into half's
+// range whatever is in it; scale (n) undoes it.
+void silu_mul_half_rows(
+    __half* gate_up, float* scale, int n, int n_ff, float in_factor, cudaStream_t stream);
 // *out = value: the way inputs of later launches change.
 void set_int(int* out, int value, cudaStream_t stream);
 
@@ -200,7 +229,22 @@ void finish_qkv(float* q,
                 const QkvShape& shape,
                 cudaStream_t stream);
 
-// ---- attention.cu
+// Queries in half, each head of a token times a power of two that keeps it in half's range.
+struct HalfQueries {
+  __half* rows;  // (n, n_heads, head_dim)
+  float* scale;  // (n, n_heads): undoes it
+};
+// The same of projections that lie beside each other, qkv (n, q then k then v); q goes to halves.
+void finish_qkv_half(const HalfQueries& q,
+                     __half* k_cache,
+                     __half* v_cache,
+                     const float* qkv,
+                     const int* position,
+                     const QkvVectors& vectors,
+                     const QkvShape& shape,
+                     cudaStream_t stream);
+
+// ---- attention_decode.cu, attention_prefill.cu, attention_half.cu
 
 struct AttentionShape {
   int n;  // query tokens: the first sees *position + 1 keys, the next one more each
@@ -210,6 +254,8 @@ struct AttentionShape {
 constexpr int kAttentionSlice = 64;
 // Blocks over the keys of one head; constant, so that the grid does not depend on the position.
 constexpr int kAttentionSplits = 32;
+// Tokens up to which it is split: more fill the GPU by themselves.
+constexpr int kMaxSplitTokens = 8;
 // Floats of scratch that attention_decode needs.
 std::size_t attention_scratch_size(const AttentionShape& shape);
 
@@ -236,6 +282,18 @@ void attention_prefill(float* out,
                        const AttentionShape& shape,
                        cudaStream_t stream);
 
+// The same on the matrix units (sm_80 and later): half products, F32 sums and softmax; the weights
+// of the softmax are rounded to half, and so is out (n, n_heads, head_dim), which may be q.rows.
+// Head sizes of takes_attention_half().
+void attention_half(__half* out,
+                    const HalfQueries& q,
+                    const __half* k,
+                    const __half* v,
+                    const int* position,
+                    const AttentionShape& shape,
+                    cudaStream_t stream);
+bool takes_attention_half(int head_dim);
+
 // ---- attend_token.cu: finish_qkv and attention_decode of one token in one kernel.
 
 // Device memory that attend_token needs beside its arguments.
@@ -244,6 +302,12 @@ struct TokenScratchSize {
   std::size_t n_arrivals;  // counters, 0 before the first use and after each
 };
 TokenScratchSize attend_token_scratch(const QkvShape& shape);
+
+// How keys are shared out over blocks; results differ by the order of sums alone.
+struct AttendPlan {
+  int keys_alone = 1024;   // up to so many past keys a block takes one query head and all its keys
+  int steps_to_split = 2;  // beyond: steps of 256 / (head_dim / 8) keys a block takes at least
+};
 
 // out (n_heads, head_dim) = attention of the token at *position to all keys up to its own; shape.n
 // is 1. q (n_heads, head_dim), k and v (n_kv_heads, head_dim) are the projections as they come,
@@ -263,15 +327,28 @@ void attend_token(float* out,
                   const int* position,
                   const QkvVectors& vectors,
                   const QkvShape& shape,
-                  cudaStream_t stream);
+                  cudaStream_t stream,
+                  const AttendPlan& plan = {});
 
-// ---- convert.cu: activations for the matrix units, without loss of range.
+// ---- convert.cu: activations for the matrix units and back, without loss of range.
 
 // out (n, cols) = half(x · 2^e), scale (n) = 2^-e. e is 0 for a row whose greatest magnitude is
 // between 2^-4 and 2^15 (or 0, or not finite), otherwise such that it lies in [2^13, 2^14).
 void to_f16_rows(__half* out, float* scale, const float* x, int n, int cols, cudaStream_t stream);
 // y (n, cols) row t *= scale[t], in place. Rows with scale 1 cost one read.
 void unscale_rows(float* y, const float* scale, int n, int cols, cudaStream_t stream);
+// x (n, cols) row t += y row t · scale[t].
+void add_scaled_rows(
+    float* x, const float* y, const float* scale, int n, int cols, cudaStream_t stream);
+// How rows of halves lie, and what undoes their scaling.
+struct HalfRows {
+  std::int64_t stride;  // elements from row to row
+  float factor = 1;
+  const float* row_factors = nullptr;  // (n) or null
+};
+// out (n, cols) = in · factor (· row_factors[t]) in F32.
+void widen_rows(
+    float* out, const __half* in, int n, int cols, const HalfRows& rows, cudaStream_t stream);
 // x = high + low but for 2^-17 of it, in bfloat16.
 void split_to_bf16(std::uint16_t* high,
                    std::uint16_t* low,
@@ -301,11 +378,11 @@ constexpr int kSampleGroups = 4096;
 constexpr int kSampleRing = 64;
 
 // A finished token as the host reads it from pinned memory, behind the device. Complete once
-// `sequence` is the one waited for.
-struct SampledToken {
-  int token;
+// `sequence` is the one waited for: it is written in one piece with `token`, after the rest.
+struct alignas(16) SampledToken {
   int not_finite_id;  // the lowest token whose logit is NaN or infinite, -1: none
   float not_finite;   // that logit
+  int token;          // -1 where there is such a logit: then alone the host reads the two above
   unsigned sequence;
 };
 struct SampleState {
@@ -334,5 +411,14 @@ void begin_sampling(const SampleBuffers& buffers,
                     cudaStream_t stream);
 // Chooses the token at *position + 1, writes it there and into the ring, and moves *position.
 void sample_token(const SampleBuffers& buffers, cudaStream_t stream);
+// The same for a chain that is_greedy(), from what norm_head left in partial (n_partial).
+void sample_greedy(const SampleBuffers& buffers,
+                   const ArgmaxResult* partial,
+                   int n_partial,
+                   cudaStream_t stream);
+// Whether the greatest logit is chosen, as it is.
+inline bool is_greedy(const CommonChain& chain) {
+  return chain.top_k == 1 && !chain.has_bias && chain.last_n == 0;
+}
 
 }  // namespace haikuda::cuda

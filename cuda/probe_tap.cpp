@@ -67,7 +67,9 @@ ProbeTap::ProbeTap(Probe& probe, const ModelConfig& config, int chunk, cudaStrea
       k_(product(chunk, config.kv_size())),
       v_(product(chunk, config.kv_size())),
       q_norm_(product(chunk, config.q_size())),
-      k_norm_(product(chunk, config.kv_size())) {}
+      k_norm_(product(chunk, config.kv_size())),
+      rotated_q_(product(1, config.q_size())),
+      wide_(product(chunk, std::max({config.n_embd, config.q_size(), config.n_ff}))) {}
 
 void ProbeTap::begin(int first, int n) {
   first_ = first;
@@ -82,6 +84,19 @@ std::size_t ProbeTap::size_of(Stage stage, int n_rows) const {
 
 void ProbeTap::show(Stage stage, int layer, const float* rows) const {
   show_rows(stage, layer, first_, n_, rows);
+}
+
+const float* ProbeTap::widened(const __half* rows,
+                               int per_token,
+                               int size,
+                               const HalfRows& how) const {
+  widen_rows(wide_.data(), rows, n_ * per_token, size, how, stream_);
+  return wide_.data();
+}
+
+void ProbeTap::show_half(Stage stage, int layer, const __half* rows, const HalfRows& how) const {
+  if (!wants(stage, layer)) return;
+  show(stage, layer, widened(rows, 1, static_cast<int>(size_of(stage, 1)), how));
 }
 
 void ProbeTap::show_last(Stage stage, const float* row) const {

@@ -16,7 +16,7 @@ namespace haikuda::cuda {
 
 class ProbeTap {
  public:
-  // Allocates room for finish_qkv's steps of up to `chunk` tokens.
+  // Allocates room for finish_qkv's steps and for one stage of up to `chunk` tokens.
   ProbeTap(Probe& probe, const ModelConfig& config, int chunk, cudaStream_t stream);
 
   // The pass that begins has positions [first, first + n).
@@ -29,16 +29,23 @@ class ProbeTap {
                    const float* cos_sin) const;
   // Rows of all tokens of the pass.
   void show(Stage stage, int layer, const float* rows) const;
+  // The same of halves that are scaled, shown as what they stand for.
+  void show_half(Stage stage, int layer, const __half* rows, const HalfRows& how) const;
+  // (n · per_token, size) of halves in F32, until the next call.
+  const float* widened(const __half* rows, int per_token, int size, const HalfRows& how) const;
   // The row of its last token.
   void show_last(Stage stage, const float* row) const;
+  // Whether any row of the pass is wanted.
+  bool wants(Stage stage, int layer) const { return probe_.wants(stage, layer, first_, n_); }
   // For finish_qkv.
   QkvSteps qkv_steps() const;
+  // Room for the rotated q of one token, where the pass rotates it elsewhere.
+  float* rotated_q() const { return rotated_q_.data(); }
   // After finish_qkv, `has_head_norm` as it had: its steps, the rotated q (n, n_heads, head_dim)
   // and K, and what attention makes of them.
   void show_qkv(int layer, bool has_head_norm, const float* q, const __half* k_cache) const;
 
  private:
-  bool wants(Stage stage, int layer) const { return probe_.wants(stage, layer, first_, n_); }
   std::size_t size_of(Stage stage, int n_rows) const;
   void show_rows(Stage stage, int layer, int position, int n_rows, const float* rows) const;
   void show_values(Stage stage,
@@ -52,6 +59,8 @@ class ProbeTap {
   const ModelConfig& config_;
   cudaStream_t stream_;
   DeviceBuffer<float> q_, k_, v_, q_norm_, k_norm_;  // (chunk, their rows)
+  DeviceBuffer<float> rotated_q_;                    // (q_size)
+  DeviceBuffer<float> wide_;                         // (chunk, longest row)
   int first_ = 0, n_ = 0;
 };
 

@@ -54,25 +54,30 @@ struct Event : Owner<cudaEvent_t, cudaEventDestroy> {
   void synchronize() const { CUDA_CHECK(cudaEventSynchronize(get())); }
 };
 
-struct Graph : Owner<cudaGraph_t, cudaGraphDestroy> {};
-
-// Launches of a stream, captured once and replayed as they are.
-struct GraphExec : Owner<cudaGraphExec_t, cudaGraphExecDestroy> {
+struct Graph : Owner<cudaGraph_t, cudaGraphDestroy> {
   // What `enqueue` puts on the stream, which is not executed now. Relaxed: a kernel may be loaded
   // at its first launch.
   template <class Enqueue>
-  static GraphExec capture(cudaStream_t stream, Enqueue&& enqueue) {
+  static Graph capture(cudaStream_t stream, Enqueue&& enqueue) {
     CUDA_CHECK(cudaStreamBeginCapture(stream, cudaStreamCaptureModeRelaxed));
     cudaGraph_t captured = nullptr;
     try {
       enqueue();
     } catch (...) {
       ignore_cuda(cudaStreamEndCapture(stream, &captured));
-      const Graph dropped{Graph::Owner(captured)};
+      const Graph dropped{Owner(captured)};
       throw;
     }
     CUDA_CHECK(cudaStreamEndCapture(stream, &captured));
-    const Graph graph{Graph::Owner(captured)};
+    return Graph{Owner(captured)};
+  }
+};
+
+// Launches of a stream, captured once and replayed as they are.
+struct GraphExec : Owner<cudaGraphExec_t, cudaGraphExecDestroy> {
+  template <class Enqueue>
+  static GraphExec capture(cudaStream_t stream, Enqueue&& enqueue) {
+    const Graph graph = Graph::capture(stream, enqueue);
     cudaGraphExec_t exec = nullptr;
     CUDA_CHECK(cudaGraphInstantiate(&exec, graph.get(), 0));
     GraphExec out{Owner(exec)};

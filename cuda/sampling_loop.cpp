@@ -40,6 +40,18 @@ std::size_t SamplingLoop::bytes_needed(int n_vocab) {
          kSampleGroups * (sizeof(std::uint64_t) + sizeof(int)) + sizeof(SampleState);
 }
 
+void SamplingLoop::prepare(bool greedy) {
+  GraphExec& step = greedy ? greedy_step_ : step_;
+  if (step.get() != nullptr) return;
+  step = GraphExec::capture(stream_, [&] {
+    const int n_partial = forward_.step();
+    if (greedy)
+      sample_greedy(buffers_, forward_.best_partial().data(), n_partial, stream_);
+    else
+      sample_token(buffers_, stream_);
+  });
+}
+
 void SamplingLoop::start(const CommonChain& chain,
                          std::span<const LogitBias> biases,
                          int n_history,
@@ -52,6 +64,7 @@ void SamplingLoop::start(const CommonChain& chain,
         bias[static_cast<std::size_t>(b.id)] += b.bias;
     bias_.upload(bias, stream_);  // pageable memory: it has been read when this returns
   }
+  is_greedy_ = is_greedy(chain);
   begin_sampling(buffers_, chain, next_sequence_, n_history, stream_);
   first_sequence_ = next_sequence_;
   n_history_ = n_history;
@@ -63,12 +76,8 @@ void SamplingLoop::enqueue() {
   if (n_enqueued_ == 0) {
     sample_token(buffers_, stream_);
   } else {
-    if (step_.get() == nullptr)
-      step_ = GraphExec::capture(stream_, [&] {
-        forward_.step();
-        sample_token(buffers_, stream_);
-      });
-    step_.launch(stream_);
+    prepare(is_greedy_);
+    (is_greedy_ ? greedy_step_ : step_).launch(stream_);
   }
   ++n_enqueued_;
   ++next_sequence_;
@@ -78,7 +87,7 @@ int SamplingLoop::next() {
   HAIKUDA_CHECK(n_read_ < n_most_);
   while (n_enqueued_ < std::min(n_read_ + 1 + kAhead, n_most_)) enqueue();
   const SampledToken sampled = wait(first_sequence_ + static_cast<unsigned>(n_read_));
-  if (sampled.not_finite_id >= 0)
+  if (sampled.token < 0)
     throw_not_finite(n_history_ + n_read_, sampled.not_finite_id, sampled.not_finite);
   ++n_read_;
   return sampled.token;
@@ -92,7 +101,7 @@ SampledToken SamplingLoop::wait(unsigned sequence) const {
     if (spins % kSpinsToCheck == 0) check_stream(sequence);
   }
   std::atomic_thread_fence(std::memory_order_acquire);
-  return {slot.token, slot.not_finite_id, slot.not_finite, sequence};
+  return {slot.not_finite_id, slot.not_finite, slot.token, sequence};
 }
 
 // Throws when the token will never come.

@@ -15,6 +15,9 @@ class SamplingLoop {
  public:
   // `forward` and `stream` outlive this.
   SamplingLoop(Forward& forward, int n_vocab, int n_ctx, const Stream& stream);
+  // What start() and next() would do when they are first called, for chains that are greedy or not.
+  // Only enqueues.
+  void prepare(bool greedy);
   // Device memory that the constructor takes.
   static std::size_t bytes_needed(int n_vocab);
 
@@ -42,7 +45,8 @@ class SamplingLoop {
   DeviceBuffer<SampleState> state_{1};
   PinnedBuffer<SampledToken> ring_{kSampleRing};
   SampleBuffers buffers_;
-  GraphExec step_;               // captured when it is first needed
+  GraphExec step_, greedy_step_;  // captured by prepare()
+  bool is_greedy_ = false;
   unsigned next_sequence_ = 1;   // of the next token to be enqueued
   unsigned first_sequence_ = 1;  // of this start's first token
   int n_history_ = 0, n_most_ = 0, n_enqueued_ = 0, n_read_ = 0;

@@ -21,8 +21,8 @@ ALLOWED = {
     "src/gguf": {"base"},
     "src/quant": {"base"},
     "src/base": set(),
-    "cuda": {"infer/backend.h", "infer/common_chain.h", "infer/kv_layout.h", "infer/probe.h", "model", "quant",
-             "base"},
+    "cuda": {"infer/backend.h", "infer/common_chain.h", "infer/kv_layout.h", "infer/probe.h", "model",
+             "gguf/model_files.h", "quant", "base"},
     "cuda/kernels": {"cuda", "infer/random.h", "quant", "base"},
     "cuda/device": {"quant/blocks.h", "base/half.h"},
 }

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Everything that needs a GPU, on a machine that has one and a finished build: the CUDA tests, the command line on the
-# GPU, how soon Ctrl-C and a closed pipe end it, the memory checker on the [memcheck] tests, and a real model against the CPU
-# where HAIKUDA_TEST_MODEL names its file, which is the one that is interrupted too. Ends in a table.
+# Everything that needs a GPU, on a machine that has one and a finished build: the CUDA tests, the command line and the
+# strict test of the model inside on the GPU, how soon Ctrl-C and a closed pipe end a run, the memory checker on the
+# [memcheck] tests, and a real model against the CPU where HAIKUDA_TEST_MODEL names its file, which is the one that is
+# interrupted too. Ends in a table.
 # usage: scripts/gpu_check.sh [build directory, default: build]
 set -u
 cd "$(dirname "$0")/.." || exit 2
@@ -45,12 +46,13 @@ step() {
   grep -E 'NMSE [0-9]|near-tie|tokens/s|largest context|runs ended after|free as before' "$log"
   tail -6 "$log"
   rows+=("$(printf '%-22s %-12s %5d s  %s' "$name" "$verdict" $((end - start)) \
-    "$(grep -E 'assertions|All tests passed|^OK|^FAILED|ERROR SUMMARY|skipped' "$log" | tail -1)")")
+    "$(grep -E 'assertions|All tests passed|^OK|^FAILED|^passed|ERROR SUMMARY|skipped' "$log" | tail -1)")")
 }
 
 step ops "$tests" '[ops]'
 step models "$tests" '[model]'
 step command_line python3 tests/cli/run.py "$build/haikuda" --device cuda --label command_line
+step haiku python3 tests/cli/haiku_test.py "$build/haikuda" both
 step signal_times python3 tests/cli/run.py "$build/haikuda" --device cuda --label signal_times --strict
 step determinism python3 tests/cli/run.py "$build/haikuda" --device cuda --label determinism
 if command -v compute-sanitizer >/dev/null; then

@@ -7,8 +7,8 @@
 Shares nothing with haikuda: weights are dequantized by the gguf package, the forward pass is transformers' in float32,
 the tokenizer is built by the tokenizers package from the file's vocabulary and merges and the pre-tokenizer that the
 model was published with. transformers sees prompt and our continuation in one pass, so that one early near-tie does
-not hide what comes after. Without MODEL it runs SmolLM2, when scripts/fetch_model.sh has fetched it, and small random
-models of every architecture, RoPE scaling and type. Exits 1 when a bar is missed:
+not hide what comes after. Without MODEL it runs the model inside the executable, SmolLM2, when scripts/fetch_model.sh
+has fetched it, and small random models of every architecture, RoPE scaling and type. Exits 1 when a bar is missed:
 
     ids equal, NMSE of the logits of every position <= 1e-6, greedy tokens equal but for near-ties
 """
@@ -36,6 +36,7 @@ from parity_prompts import PROMPTS
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 GOLDENS = ROOT / "tests" / "golden" / "parity"
+MODEL_INSIDE = ROOT / "src" / "app" / "haiku.gguf"
 NMSE_BAR = 1e-6
 NEAR_TIE = 1e-3  # gap between the two greatest logits
 MIN_PROMPTS = 20
@@ -330,6 +331,7 @@ def chosen_models(args, folder):
     if args.model:
         yield args.model.stem, args.model
         return
+    yield "haiku", MODEL_INSIDE
     if fetched_smollm2().exists():
         yield "smollm2-135m", fetched_smollm2()
     else:

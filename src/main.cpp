@@ -11,6 +11,7 @@
 
 #include "app/commands.h"
 #include "app/options.h"
+#include "app/process.h"
 #include "app/terminal.h"
 #include "app/text_sink.h"
 #include "base/error.h"
@@ -18,40 +19,44 @@
 namespace haikuda {
 namespace {
 
-ExitCode run_request(Options&& options) {
-  return run_generate(std::move(options));
+ExitCode run_request(Options&& options, Process& process) {
+  return run_generate(std::move(options), process);
 }
-ExitCode run_request(ChatOptions&& options) {
-  return run_chat(std::move(options));
+ExitCode run_request(ChatOptions&& options, Process& process) {
+  return run_chat(std::move(options), process);
 }
-ExitCode run_request(InfoOptions&& options) {
+ExitCode run_request(InfoOptions&& options, Process&) {
   return run_info(options);
 }
-ExitCode run_request(TokenizeOptions&& options) {
+ExitCode run_request(TokenizeOptions&& options, Process&) {
   return run_tokenize(options);
 }
-ExitCode run_request(DetokenizeOptions&& options) {
+ExitCode run_request(DetokenizeOptions&& options, Process&) {
   return run_detokenize(options);
 }
-ExitCode run_request(DiagnoseOptions&& options) {
-  return run_diagnose(options);
+ExitCode run_request(DiagnoseOptions&& options, Process& process) {
+  return run_diagnose(options, process);
 }
-ExitCode run_request(DevicesOptions&& options) {
+ExitCode run_request(DevicesOptions&& options, Process&) {
   return run_devices(options);
 }
-ExitCode run_request(BenchOptions&& options) {
-  return run_bench(options);
+ExitCode run_request(BenchOptions&& options, Process& process) {
+  return run_bench(options, process);
 }
-ExitCode run_request(PrintText&& print) {
+ExitCode run_request(PrintText&& print, Process&) {
   TextSink sink;
   sink.write(print.text);
   sink.finish();
   return ExitCode::ok;
 }
 
-ExitCode run(int argc, char** argv) {
-  return std::visit([](auto&& request) { return run_request(std::move(request)); },
-                    parse_options(argc, argv));
+ExitCode run(int argc, char** argv, Process& process) {
+  Request request = [&] {
+    const Phase phase(&process.timeline(), "options");
+    return parse_options(argc, argv);
+  }();
+  return std::visit([&](auto&& r) { return run_request(std::move(r), process); },
+                    std::move(request));
 }
 
 // A stream that the caller closed would give its number to the next file that is opened, and
@@ -85,21 +90,28 @@ int report(ExitCode code, const char* message) {
   return static_cast<int>(code);
 }
 
+int run_and_report(int argc, char** argv, Process& process) {
+  try {
+    return static_cast<int>(run(argc, argv, process));
+  } catch (const Error& e) {
+    return report(e.code(), e.what());
+  } catch (const std::bad_alloc&) {
+    return report(ExitCode::out_of_memory, "out of host memory; try a smaller model or -c");
+  } catch (const std::exception& e) {
+    return report(ExitCode::internal, e.what());
+  }
+}
+
 }  // namespace
 }  // namespace haikuda
 
 int main(int argc, char** argv) {
-  using haikuda::ExitCode;
   haikuda::reserve_standard_streams();
   std::set_terminate(haikuda::on_terminate);
-  try {
-    return static_cast<int>(haikuda::run(argc, argv));
-  } catch (const haikuda::Error& e) {
-    return haikuda::report(e.code(), e.what());
-  } catch (const std::bad_alloc&) {
-    return haikuda::report(ExitCode::out_of_memory,
-                           "out of host memory; try a smaller model or -c");
-  } catch (const std::exception& e) {
-    return haikuda::report(ExitCode::internal, e.what());
-  }
+  haikuda::Process process;
+  const int code = haikuda::run_and_report(argc, argv, process);
+  if (!process.may_end_at_once()) return code;
+  std::fflush(stdout);
+  std::fflush(stderr);
+  std::_Exit(code);
 }

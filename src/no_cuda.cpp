@@ -13,11 +13,21 @@ std::vector<CudaDevice> find_cuda_devices(std::string& reason) {
   return {};
 }
 
+CudaStart::CudaStart(int, Timeline&) {
+  std::promise<Found> found;
+  found.set_value({std::nullopt, "this executable was built without CUDA"});
+  found_ = found.get_future().share();
+}
+
+bool CudaStart::may_hold_context() const {
+  return false;
+}
+
 std::unique_ptr<Backend> make_cuda_backend(const Model&, const BackendOptions&) {
   throw Error(ExitCode::no_gpu, "this executable was built without CUDA");
 }
 
-int max_cuda_context(const Model&, int) {
+int max_cuda_context(const Model&, const CudaDevice&) {
   return 0;
 }
 

@@ -1,5 +1,5 @@
 // Copies into shared memory that run behind the computation, and the order of dependent launches.
-// The only inline assembly of the project.
+// With mma.cuh the only inline assembly of the project.
 #pragma once
 
 #include <cuda_runtime.h>

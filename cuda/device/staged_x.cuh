@@ -73,41 +73,77 @@ __device__ inline float sum_of_squares(const float4& v) {
   return v.x * v.x + v.y * v.y + v.z * v.z + v.w * v.w;
 }
 
-// All threads of the block put x in its place and get their share of the sum of its squares. cols
-// is a multiple of 4. The block needs a barrier before x is used.
-template <XOrder kOrder>
-__device__ float stage_f32(const StagedX& out, const XSource& in) {
+// A thread takes the vectors threadIdx.x + j · blockDim.x of x; so many of them are asked for
+// before the first is used, or each would cost the latency of the L2 cache.
+constexpr int kLoadsAhead = 4;
+
+// Of gamma, which depends on nothing, the first of them are on their way before the block waits for
+// its predecessor.
+struct GammaAhead {
+  float4 vectors[2];
+
+  __device__ explicit GammaAhead(const XSource& in) {
+#pragma unroll
+    for (int j = 0; j < 2; ++j) {
+      const int v = threadIdx.x + j * blockDim.x;
+      const bool is_there = in.gamma != nullptr && v < in.cols / 4;
+      vectors[j] =
+          is_there ? reinterpret_cast<const float4*>(in.gamma)[v] : make_float4(1, 1, 1, 1);
+    }
+  }
+};
+
+// Calls take(v, x · gamma) for each vector v of the thread, and returns the sum of squares of x.
+// With kWholeWarps all lanes of a warp take part, those beyond the end with zeros. cols is a
+// multiple of 4.
+template <bool kWholeWarps, class Take>
+__device__ float for_each_vector(const XSource& in, const GammaAhead& ahead, const Take& take) {
+  const int n = in.cols / 4, step = blockDim.x, thread = threadIdx.x;
+  const auto* gamma = reinterpret_cast<const float4*>(in.gamma);
+  const int lane = kWholeWarps ? thread % kWarpSize : 0;
   float squares = 0;
-  for (int v = threadIdx.x; v < in.cols / 4; v += blockDim.x) {
-    float4 x = load_activations(in.x + 4 * v);
-    squares += sum_of_squares(x);
-    if (in.gamma != nullptr) x = times(x, reinterpret_cast<const float4*>(in.gamma)[v]);
-    reinterpret_cast<float4*>(out.vectors)[x_slot<kOrder>(v)] = x;
+  for (int first = thread; first - lane < n; first += kLoadsAhead * step) {
+    float4 x[kLoadsAhead], g[kLoadsAhead];
+#pragma unroll
+    for (int j = 0; j < kLoadsAhead; ++j) {
+      const int v = first + j * step;
+      x[j] = v < n ? load_activations(in.x + 4 * v) : make_float4(0, 0, 0, 0);
+      if (j < 2 && first == thread)
+        g[j] = ahead.vectors[j];
+      else
+        g[j] = gamma != nullptr && v < n ? gamma[v] : make_float4(1, 1, 1, 1);
+    }
+#pragma unroll
+    for (int j = 0; j < kLoadsAhead; ++j) {
+      const int v = first + j * step;
+      if (v - lane >= n) break;
+      squares += sum_of_squares(x[j]);
+      take(v, times(x[j], g[j]));
+    }
   }
   return squares;
 }
 
+// All threads of the block put x in its place and get their share of the sum of its squares. The
+// block needs a barrier before x is used.
+template <XOrder kOrder>
+__device__ float stage_f32(const StagedX& out, const XSource& in, const GammaAhead& ahead) {
+  return for_each_vector<false>(in, ahead, [&](int v, const float4& x) {
+    reinterpret_cast<float4*>(out.vectors)[x_slot<kOrder>(v)] = x;
+  });
+}
+
 // The same as integers, cols a multiple of 32: eight lanes take a block.
 template <XOrder kOrder, bool kScalesPer16>
-__device__ float stage_integers(const StagedX& out, const XSource& in) {
-  float squares = 0;
-  const int n = in.cols / 4;
-  // All lanes of a warp stay for the shuffles.
-  for (int first = threadIdx.x / kWarpSize * kWarpSize; first < n; first += blockDim.x) {
-    const int i = first + threadIdx.x % kWarpSize;
-    float4 x = make_float4(0, 0, 0, 0);
-    if (i < n) {
-      x = load_activations(in.x + 4 * i);
-      squares += sum_of_squares(x);
-      if (in.gamma != nullptr) x = times(x, reinterpret_cast<const float4*>(in.gamma)[i]);
-    }
+__device__ float stage_integers(const StagedX& out, const XSource& in, const GammaAhead& ahead) {
+  return for_each_vector<true>(in, ahead, [&](int i, const float4& x) {
     const std::uint32_t greatest = group_max<8>(max(max(magnitude_bits(x.x), magnitude_bits(x.y)),
                                                     max(magnitude_bits(x.z), magnitude_bits(x.w))));
     const IntegerScale d = integer_scale(greatest);
     const int q[4] = {to_integer(x.x, d.inverse), to_integer(x.y, d.inverse),
                       to_integer(x.z, d.inverse), to_integer(x.w, d.inverse)};
     const int sum = group_sum < kScalesPer16 ? 4 : 8 > (q[0] + q[1] + q[2] + q[3]);
-    if (i >= n) continue;
+    if (i >= in.cols / 4) return;
     const int slot = x_slot<kOrder>(i / 4);
 #pragma unroll
     for (int p = 0; p < kActivationPlanes; ++p)
@@ -117,8 +153,7 @@ __device__ float stage_integers(const StagedX& out, const XSource& in) {
     const XScale scale = make_float2(d.scale, d.scale * static_cast<float>(sum));
     if (kScalesPer16 && i % 4 == 0) out.scales[slot] = scale;
     if (!kScalesPer16 && i % 8 == 0) out.scales[i / 8] = scale;
-  }
-  return squares;
+  });
 }
 
 // The same of activations that are integers already.
@@ -127,18 +162,33 @@ __device__ void stage_quantized(const StagedX& out,
                                 const std::int8_t* quants,
                                 const ActivationBlock* blocks,
                                 int cols) {
-  for (int v = threadIdx.x; v < cols / 16; v += blockDim.x) {
-    const int slot = x_slot<kOrder>(v);
+  const int n = cols / 16, step = blockDim.x;
+  for (int first = threadIdx.x; first < n; first += kLoadsAhead * step) {
+    uint4 of_plane[kLoadsAhead][kActivationPlanes];
+    float scale[kLoadsAhead], sum[kLoadsAhead];
 #pragma unroll
-    for (int p = 0; p < kActivationPlanes; ++p)
-      out.vectors[p * out.n_slots + slot] =
-          __ldcg(reinterpret_cast<const uint4*>(quants + static_cast<std::int64_t>(p) * cols) + v);
-    const auto* block = reinterpret_cast<const float*>(blocks + v / 2);
-    const float d = load_activation(block);
-    if (kScalesPer16)
-      out.scales[slot] = make_float2(d, load_activation(block + 1 + v % 2));
-    else if (v % 2 == 0)
-      out.scales[v / 2] = make_float2(d, load_activation(block + 1) + load_activation(block + 2));
+    for (int j = 0; j < kLoadsAhead; ++j) {
+      const int v = min(first + j * step, n - 1);
+#pragma unroll
+      for (int p = 0; p < kActivationPlanes; ++p)
+        of_plane[j][p] = __ldcg(
+            reinterpret_cast<const uint4*>(quants + static_cast<std::int64_t>(p) * cols) + v);
+      const auto* block = reinterpret_cast<const float*>(blocks + v / 2);
+      scale[j] = load_activation(block);
+      sum[j] = load_activation(block + 1 + v % 2);
+      if (!kScalesPer16) sum[j] += load_activation(block + 2 - v % 2);
+    }
+#pragma unroll
+    for (int j = 0; j < kLoadsAhead; ++j) {
+      const int v = first + j * step;
+      if (v >= n) break;
+      const int slot = x_slot<kOrder>(v);
+#pragma unroll
+      for (int p = 0; p < kActivationPlanes; ++p)
+        out.vectors[p * out.n_slots + slot] = of_plane[j][p];
+      if (kScalesPer16 || v % 2 == 0)
+        out.scales[kScalesPer16 ? slot : v / 2] = make_float2(scale[j], sum[j]);
+    }
   }
 }
 

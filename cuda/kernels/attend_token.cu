@@ -13,12 +13,11 @@ namespace {
 
 constexpr int kWarps = 8;
 constexpr int kThreads = kWarps * kWarpSize;
-constexpr int kMostHeads = 8;     // query heads of a block; a KV head with more has more blocks
-constexpr int kMostDim = 256;     // elements of a head
-constexpr int kElems = 8;         // of a row of K or V, the 16 bytes that a thread loads at once
-constexpr int kDepth = 8;         // steps whose keys and values are on their way
-constexpr int kStepsToSplit = 8;  // a block takes at least so many before another joins it
-constexpr int kBlocks = 132;      // aimed at; their number does not depend on the position
+constexpr int kMostHeads = 8;  // query heads of a block; a KV head with more has more blocks
+constexpr int kMostDim = 256;  // elements of a head
+constexpr int kElems = 8;      // of a row of K or V, the 16 bytes that a thread loads at once
+constexpr int kDepth = 8;      // steps whose keys and values are on their way
+constexpr int kBlocks = 132;   // aimed at; their number does not depend on the position
 constexpr int kMostSplits = 132;
 // The greatest score so far is followed only when it is left behind by so much: exp of it times the
 // number of keys is far from the end of F32.
@@ -34,6 +33,16 @@ struct Arguments {
   QkvVectors vectors;
   QkvShape shape;
   int n_tiles, tile_heads;  // blocks that share a KV head's query heads, and how many each takes
+  AttendPlan plan;
+};
+
+// What a block does: keys [begin, end) for n_here query heads of a KV head, as number `split` of
+// n_splits that share those heads' keys.
+struct Part {
+  int kv_head, first_head, n_here;
+  int split, n_splits, begin, end;
+
+  __device__ bool has_newest() const { return split == n_splits - 1; }
 };
 
 // How threads share out keys: kLanes lanes hold a row of K and one of V, kElems elements each, and
@@ -47,21 +56,37 @@ struct Layout {
   static constexpr int kPadded = kHeads <= 2 ? kHeads : kHeads <= 4 ? 4 : 8;
   static constexpr int kLanesOfHead = kLanes / kPadded;
   static constexpr int kSums = kHeads * kElems / kRows;  // of a lane, after those of a warp
+  static constexpr int kBatch = kHeads == 1 ? 4 : 1;     // steps taken together, to hide latency
   static constexpr std::size_t kRingBytes = sizeof(uint4) * kDepth * 2 * kThreads;
   static constexpr std::size_t kSharedBytes =
       kRingBytes + (kHeads + 1) * kWidth * sizeof(float) + 2 * kWidth * sizeof(__half);
   static_assert(sizeof(float) * kWarps * kSums * kWarpSize <= kRingBytes);
 };
 
-// Keys of split `index` of the n_active that get any.
-struct Split {
-  int n_active, begin, end;
-};
-__device__ Split split_of(int index, int n_splits, int n_past, int keys_of_step) {
+// Few keys: a block a query head, and nothing to combine.
+__device__ Part part_alone(const Arguments& a, int n_past) {
+  const int group = a.shape.n_heads / a.shape.n_kv_heads;
+  const int head = static_cast<int>(blockIdx.y * gridDim.x + blockIdx.x);
+  const bool is_busy = head < a.shape.n_heads;
+  return {head / group, head % group, is_busy ? 1 : 0, 0, 1, 0, n_past};
+}
+// Many: blockIdx.x a split of the keys, blockIdx.y a tile of the query heads of a KV head. Splits
+// beyond n_splits have nothing to do.
+__device__ Part part_of_split(const Arguments& a, int n_past, int keys_of_step) {
+  const int group = a.shape.n_heads / a.shape.n_kv_heads;
+  const int kv_head = static_cast<int>(blockIdx.y) / a.n_tiles;
+  const int first = static_cast<int>(blockIdx.y) % a.n_tiles * a.tile_heads;
+  const int split = static_cast<int>(blockIdx.x), n_most = static_cast<int>(gridDim.x);
   const int n_steps = (n_past + keys_of_step - 1) / keys_of_step;
-  const int steps = max((n_steps + n_splits - 1) / n_splits, kStepsToSplit);
-  return {max((n_steps + steps - 1) / steps, 1), min(index * steps * keys_of_step, n_past),
-          min((index + 1) * steps * keys_of_step, n_past)};
+  const int steps = max((n_steps + n_most - 1) / n_most, a.plan.steps_to_split);
+  const int n_splits = max((n_steps + steps - 1) / steps, 1);
+  return {kv_head,
+          first,
+          split < n_splits ? min(a.tile_heads, group - first) : 0,
+          split,
+          n_splits,
+          min(split * steps * keys_of_step, n_past),
+          min((split + 1) * steps * keys_of_step, n_past)};
 }
 
 // What a lane needs of the vectors for the elements lane, lane + 32, … of a head: loaded before the
@@ -155,21 +180,21 @@ __device__ void finish_head(float* row,
 // when all else is there.
 template <class L>
 __device__ void finish_heads(
-    float* heads, __half* newest, const Arguments& a, int kv_head, int tile, int position) {
+    float* heads, __half* newest, const Arguments& a, const Part& part, int position) {
   constexpr int kEach = L::kWidth / kWarpSize;
   static_assert(L::kHeads <= kWarps && L::kWidth <= kThreads);
   const QkvShape& s = a.shape;
   const int warp = threadIdx.x / kWarpSize, lane = threadIdx.x % kWarpSize;
   const int element = threadIdx.x;
   const int group = s.n_heads / s.n_kv_heads;
-  const int first = tile * a.tile_heads, n_here = min(a.tile_heads, group - first);
   const int head_dim = s.head_dim;
   const std::int64_t q_offset =
-      static_cast<std::int64_t>(kv_head * group + first + warp) * head_dim;
-  const int offset = kv_head * head_dim;
+      static_cast<std::int64_t>(part.kv_head * group + part.first_head + warp) * head_dim;
+  const int offset = part.kv_head * head_dim;
   const std::int64_t row =
-      (static_cast<std::int64_t>(position) * s.n_kv_heads + kv_head) * head_dim;
-  const bool has_q = warp < n_here, has_k = newest != nullptr && warp == kWarps - 1;
+      (static_cast<std::int64_t>(position) * s.n_kv_heads + part.kv_head) * head_dim;
+  const bool stores = part.first_head == 0;  // of the blocks that have the newest key, one
+  const bool has_q = warp < part.n_here, has_k = newest != nullptr && warp == kWarps - 1;
   const bool has_v = newest != nullptr && element < head_dim;
   const QkvVectors& v = a.vectors;
 
@@ -194,12 +219,12 @@ __device__ void finish_heads(
     finish_head<kEach>(key, a.k + offset, k_vectors, rotation, s, 1);
     for (int i = lane; i < L::kWidth; i += kWarpSize) {
       newest[i] = __float2half_rn(key[i]);  // an element that this lane wrote
-      if (tile == 0 && i < head_dim) a.k_cache[row + i] = newest[i];
+      if (stores && i < head_dim) a.k_cache[row + i] = newest[i];
     }
   }
   if (newest != nullptr && element < L::kWidth) {
     newest[L::kWidth + element] = __float2half_rn(value);
-    if (tile == 0 && has_v) a.v_cache[row + element] = newest[L::kWidth + element];
+    if (stores && has_v) a.v_cache[row + element] = newest[L::kWidth + element];
   }
 }
 
@@ -255,11 +280,8 @@ struct Seen {
       for (int e = 0; e < kElems; ++e) values[h][e] *= x;
     }
   }
-  // All 32 lanes take part. Rows with !is_key hold zeros.
-  __device__ void add(const float (&q)[L::kHeads][kElems],
-                      const uint4& k_bits,
-                      const uint4& v_bits,
-                      bool is_key) {
+  // The score of the lane's head for a row of K.
+  static __device__ float score_of(const float (&q)[L::kHeads][kElems], const uint4& k_bits) {
     float x[kElems], scores[L::kPadded];
     to_floats(x, k_bits);
 #pragma unroll
@@ -270,22 +292,39 @@ struct Seen {
         for (int e = 0; e < kElems; ++e) scores[h] = fmaf(q[h][e], x[e], scores[h]);
       }
     }
-    const float row_sum = sum_over_row<L>(scores);
-    const float score = is_key ? row_sum : -INFINITY;
-    const bool leads = score > max + kSlack;
+    return sum_over_row<L>(scores);
+  }
+  // kBatch keys a row of lanes. All 32 lanes take part. Rows with !is_key hold zeros.
+  template <int kBatch>
+  __device__ void add(const float (&q)[L::kHeads][kElems],
+                      const uint4 (&k_bits)[kBatch],
+                      const uint4 (&v_bits)[kBatch],
+                      const bool (&is_key)[kBatch]) {
+    float score[kBatch], greatest = -INFINITY;
+#pragma unroll
+    for (int b = 0; b < kBatch; ++b) {
+      const float row_sum = score_of(q, k_bits[b]);
+      score[b] = is_key[b] ? row_sum : -INFINITY;
+      greatest = fmaxf(greatest, score[b]);
+    }
+    const bool leads = greatest > max + kSlack;
     if (__any_sync(kAllLanes, leads)) {
-      const float factor = leads ? expf(max - score) : 1.0f;  // 0 the first time
-      if (leads) max = score;
+      const float factor = leads ? expf(max - greatest) : 1.0f;  // 0 the first time
+      if (leads) max = greatest;
       rescale(factor);
     }
-    const float p = score == -INFINITY ? 0.0f : expf(score - max);
-    sum += p;
-    to_floats(x, v_bits);
 #pragma unroll
-    for (int h = 0; h < L::kHeads; ++h) {
-      const float weight = of_head(p, h);
+    for (int b = 0; b < kBatch; ++b) {
+      const float p = score[b] == -INFINITY ? 0.0f : expf(score[b] - max);
+      sum += p;
+      float x[kElems];
+      to_floats(x, v_bits[b]);
 #pragma unroll
-      for (int e = 0; e < kElems; ++e) values[h][e] = fmaf(weight, x[e], values[h][e]);
+      for (int h = 0; h < L::kHeads; ++h) {
+        const float weight = of_head(p, h);
+#pragma unroll
+        for (int e = 0; e < kElems; ++e) values[h][e] = fmaf(weight, x[e], values[h][e]);
+      }
     }
   }
 };
@@ -397,11 +436,9 @@ __device__ void combine(
   }
 }
 
-// One block a split of the keys (blockIdx.x) and a tile of query heads of a KV head (blockIdx.y).
 // Row r of a step is taken by the kLanes threads from r · kLanes on.
 template <class L>
-__global__ __launch_bounds__(kThreads, 1) void attend_token_kernel(Arguments a) {
-  let_dependents_start();
+__device__ void attend(const Arguments& a, const Part& part, int n_past) {
   __shared__ float max_of[kWarps][kMostHeads], sum_of[kWarps][kMostHeads];
   __shared__ float weight_of[kWarps][kMostHeads], total_of[kMostHeads];
   __shared__ bool is_last;
@@ -412,23 +449,17 @@ __global__ __launch_bounds__(kThreads, 1) void attend_token_kernel(Arguments a) 
   const QkvShape& shape = a.shape;
   const int warp = threadIdx.x / kWarpSize, lane = threadIdx.x % kWarpSize;
   const int lane_of_row = threadIdx.x % L::kLanes;
-  const int kv_head = blockIdx.y / a.n_tiles, tile = blockIdx.y % a.n_tiles;
   const int group = shape.n_heads / shape.n_kv_heads;
-  const int n_here = min(a.tile_heads, group - tile * a.tile_heads);
-  // Written before the chain began.
-  const int n_past = *static_cast<const volatile int*>(a.position);
-  const Split split = split_of(blockIdx.x, gridDim.x, n_past, L::kKeys);
-  if (static_cast<int>(blockIdx.x) >= split.n_active) return;
-  const bool has_newest = static_cast<int>(blockIdx.x) == split.n_active - 1;
+  const int n_here = part.n_here;
 
   // A thread reads only what it copied itself: no barrier. The past lies in the cache already.
   const std::int64_t stride = static_cast<std::int64_t>(shape.n_kv_heads) * shape.head_dim;
-  const std::int64_t column = kv_head * shape.head_dim + lane_of_row * kElems;
+  const std::int64_t column = part.kv_head * shape.head_dim + lane_of_row * kElems;
   const bool has_column = lane_of_row * kElems < shape.head_dim;
-  const int first_key = split.begin + static_cast<int>(threadIdx.x) / L::kLanes;
+  const int first_key = part.begin + static_cast<int>(threadIdx.x) / L::kLanes;
   const auto fetch = [&](int step) {
     const int key = first_key + step * L::kKeys;
-    const bool is_there = has_column && key < split.end;
+    const bool is_there = has_column && key < part.end;
     const std::int64_t offset = is_there ? key * stride + column : 0;
     uint4* to = ring + (step % kDepth) * 2 * kThreads + threadIdx.x;
     copy_async_16_or_zeros(to, a.k_cache + offset, is_there);
@@ -438,7 +469,7 @@ __global__ __launch_bounds__(kThreads, 1) void attend_token_kernel(Arguments a) 
 #pragma unroll
   for (int step = 0; step < kDepth; ++step) fetch(step);
 
-  finish_heads<L>(heads, has_newest ? newest : nullptr, a, kv_head, tile, n_past);
+  finish_heads<L>(heads, part.has_newest() ? newest : nullptr, a, part, n_past);
   __syncthreads();
   float q[L::kHeads][kElems];
 #pragma unroll
@@ -451,16 +482,24 @@ __global__ __launch_bounds__(kThreads, 1) void attend_token_kernel(Arguments a) 
     }
 
   Seen<L> seen;
-  if (has_newest && warp == 0) {
+  if (part.has_newest() && warp == 0) {
     const auto* words = reinterpret_cast<const uint4*>(newest) + lane_of_row;
-    seen.add(q, words[0], words[L::kLanes], threadIdx.x < L::kLanes);
+    seen.template add<1>(q, {words[0]}, {words[L::kLanes]}, {threadIdx.x < L::kLanes});
   }
-  const int n_steps = (split.end - split.begin + L::kKeys - 1) / L::kKeys;
-  for (int step = 0; step < n_steps; ++step) {
-    wait_for_copies<kDepth - 1>();
-    const uint4* from = ring + (step % kDepth) * 2 * kThreads + threadIdx.x;
-    seen.add(q, from[0], from[kThreads], first_key + step * L::kKeys < split.end);
-    fetch(step + kDepth);
+  const int n_steps = (part.end - part.begin + L::kKeys - 1) / L::kKeys;
+  for (int step = 0; step < n_steps; step += L::kBatch) {
+    wait_for_copies<kDepth - L::kBatch>();
+    uint4 k_bits[L::kBatch], v_bits[L::kBatch];
+    bool is_key[L::kBatch];
+#pragma unroll
+    for (int b = 0; b < L::kBatch; ++b) {
+      const uint4* from = ring + (step + b) % kDepth * 2 * kThreads + threadIdx.x;
+      k_bits[b] = from[0], v_bits[b] = from[kThreads];
+      is_key[b] = first_key + (step + b) * L::kKeys < part.end;
+    }
+    seen.template add<L::kBatch>(q, k_bits, v_bits, is_key);
+#pragma unroll
+    for (int b = 0; b < L::kBatch; ++b) fetch(step + b + kDepth);
   }
 
   float x[L::kHeads * kElems];
@@ -477,7 +516,7 @@ __global__ __launch_bounds__(kThreads, 1) void attend_token_kernel(Arguments a) 
   const int result = static_cast<int>(blockIdx.y) * static_cast<int>(gridDim.x);
   float* first_partial = a.partial + result * partial_size(a.tile_heads, shape.head_dim);
   float* partial = first_partial + blockIdx.x * partial_size(a.tile_heads, shape.head_dim);
-  const bool is_alone = split.n_active == 1;
+  const bool is_alone = part.n_splits == 1;
   for (int h = warp; h < n_here; h += kWarps) {
     const Merged m = merge(lane < kWarps ? max_of[lane % kWarps][h] : -INFINITY,
                            lane < kWarps ? sum_of[lane % kWarps][h] : 0.0f);
@@ -489,7 +528,7 @@ __global__ __launch_bounds__(kThreads, 1) void attend_token_kernel(Arguments a) 
   }
   __syncthreads();
   float* out =
-      a.out + static_cast<std::int64_t>(kv_head * group + tile * a.tile_heads) * shape.head_dim;
+      a.out + static_cast<std::int64_t>(part.kv_head * group + part.first_head) * shape.head_dim;
   // Value `first` + i of a lane's row is element e of head h: the inverse of sum_over_rows.
   for (int i = warp; i < L::kSums; i += kWarps) {
     const int h = (first_kept + i) / kElems;
@@ -509,15 +548,29 @@ __global__ __launch_bounds__(kThreads, 1) void attend_token_kernel(Arguments a) 
 
   __threadfence();
   __syncthreads();
-  // Counts from 0 to n_active - 1 and so back to 0, ready for the next launch.
+  // Counts from 0 to n_splits - 1 and so back to 0, ready for the next launch.
   if (threadIdx.x == 0) {
-    const auto most = static_cast<unsigned>(split.n_active - 1);
+    const auto most = static_cast<unsigned>(part.n_splits - 1);
     is_last = atomicInc(a.arrivals + blockIdx.y, most) == most;
   }
   __syncthreads();
   if (!is_last) return;
   __threadfence();
-  combine(out, first_partial, split.n_active, n_here, a);
+  combine(out, first_partial, part.n_splits, n_here, a);
+}
+
+template <class L>
+__global__ __launch_bounds__(kThreads, 1) void attend_token_kernel(Arguments a) {
+  let_dependents_start();
+  // Written before the chain began.
+  const int n_past = *static_cast<const volatile int*>(a.position);
+  const bool is_short = n_past <= a.plan.keys_alone;
+  const Part part = is_short ? part_alone(a, n_past) : part_of_split(a, n_past, L::kKeys);
+  if (part.n_here == 0) return;
+  if (is_short)
+    attend<Layout<L::kLanes, 1>>(a, part, n_past);
+  else
+    attend<L>(a, part, n_past);
 }
 
 struct Tiles {
@@ -537,8 +590,8 @@ int splits_of(int n_tiles_in_all) {
 
 template <int kLanes, class F>
 void dispatch_heads(int n_heads, F&& f) {
+  // Few instances: their code is loaded when a process starts.
   if (n_heads <= 1) return f(Layout<kLanes, 1>{});
-  if (n_heads <= 2) return f(Layout<kLanes, 2>{});
   if (n_heads <= 4) return f(Layout<kLanes, 4>{});
   if (n_heads <= 7) return f(Layout<kLanes, 7>{});
   f(Layout<kLanes, 8>{});
@@ -576,7 +629,8 @@ void attend_token(float* out,
                   const int* position,
                   const QkvVectors& vectors,
                   const QkvShape& shape,
-                  cudaStream_t stream) {
+                  cudaStream_t stream,
+                  const AttendPlan& plan) {
   HAIKUDA_CHECK(shape.n == 1 && shape.n_heads % shape.n_kv_heads == 0);
   HAIKUDA_CHECK(shape.n_dims % 2 == 0 && shape.n_dims <= shape.head_dim);
   if (!has_kernel(shape)) {
@@ -586,12 +640,14 @@ void attend_token(float* out,
   }
   const Tiles tiles = tiles_of(shape);
   const int n_tiles = shape.n_kv_heads * tiles.n;
-  const Arguments arguments{out,     partial,  arrivals, q,     k,       v,          k_cache,
-                            v_cache, position, vectors,  shape, tiles.n, tiles.heads};
+  Arguments arguments{out,     partial,  arrivals, q,     k,       v,           k_cache,
+                      v_cache, position, vectors,  shape, tiles.n, tiles.heads, plan};
+  const int n_splits = splits_of(n_tiles);
+  if (n_splits * n_tiles < shape.n_heads) arguments.plan.keys_alone = -1;  // too few blocks for it
   dispatch_layout(shape.head_dim, tiles.heads, [&](auto layout) {
     using L = decltype(layout);
-    launch_dependent(attend_token_kernel<L>, grid_of(splits_of(n_tiles), n_tiles), kThreads,
-                     L::kSharedBytes, stream, arguments);
+    launch_dependent(attend_token_kernel<L>, grid_of(n_splits, n_tiles), kThreads, L::kSharedBytes,
+                     stream, arguments);
   });
 }
 

@@ -10,7 +10,7 @@ namespace haikuda::cuda {
 
 // Blocks over the keys of a head. Many tokens fill the GPU by themselves.
 inline int attention_splits(int n_tokens) {
-  return n_tokens <= 4 ? kAttentionSplits : 1;
+  return n_tokens <= kMaxSplitTokens ? kAttentionSplits : 1;
 }
 
 // Calls f with the number of pairs of elements that each of a warp's 32 lanes holds of a head.

@@ -1,5 +1,6 @@
 // Activations for the matrix units. Bound by memory: x read twice (once from L2), the result
 // written once.
+#include "cuda/device/half_range.cuh"
 #include "cuda/device/load.cuh"
 #include "cuda/device/reduce.cuh"
 #include "cuda/kernels/launch.cuh"
@@ -9,24 +10,6 @@ namespace haikuda::cuda {
 namespace {
 
 constexpr int kThreads = 256;
-constexpr float kSafeMin =
-    0x1p-4f;  // below it the row's small elements would be rounded to multiples of 2^-24
-constexpr float kSafeMax = 0x1p15f;  // half's greatest number is 65504
-constexpr int kWantedExponent = 13;
-
-// The e by which a row of this greatest magnitude is multiplied (2^e).
-__device__ int scale_exponent(float magnitude) {
-  if (magnitude == 0 || isinf(magnitude) || (magnitude >= kSafeMin && magnitude <= kSafeMax))
-    return 0;
-  const int exponent =
-      static_cast<int>(__float_as_uint(magnitude) >> 23) - 127;  // -127 for subnormals
-  return min(kWantedExponent - exponent, 126);
-}
-// -126 <= e <= 127
-__device__ float power_of_two(int e) {
-  return __uint_as_float(static_cast<unsigned>(e + 127) << 23);
-}
-
 // One block a row.
 __global__ __launch_bounds__(kThreads) void to_f16_rows_kernel(__half* __restrict__ out,
                                                                float* __restrict__ scale,
@@ -36,7 +19,7 @@ __global__ __launch_bounds__(kThreads) void to_f16_rows_kernel(__half* __restric
   float magnitude = 0;
   for (int i = threadIdx.x; i < cols; i += kThreads)
     magnitude = fmaxf(magnitude, fabsf(x[offset + i]));
-  const int e = scale_exponent(block_max<kThreads>(magnitude));
+  const int e = half_exponent(block_max<kThreads>(magnitude));
   const float up = power_of_two(e);
   if (threadIdx.x == 0) scale[blockIdx.x] = power_of_two(-e);
   for (int i = threadIdx.x; i < cols; i += kThreads)
@@ -66,7 +49,41 @@ __global__ __launch_bounds__(kThreads) void split_to_bf16_kernel(std::uint16_t* 
   }
 }
 
+// A thread an element. row_factors is null or has one for each row.
+__global__ __launch_bounds__(kThreads) void widen_rows_kernel(float* __restrict__ out,
+                                                              const __half* __restrict__ in,
+                                                              std::int64_t in_stride,
+                                                              int cols,
+                                                              float factor,
+                                                              const float* row_factors) {
+  const std::int64_t row = blockIdx.x;
+  const float by = row_factors == nullptr ? factor : factor * row_factors[row];
+  for (int i = threadIdx.x; i < cols; i += kThreads)
+    out[row * cols + i] = __half2float(in[row * in_stride + i]) * by;
+}
+
+// One block a row.
+__global__ __launch_bounds__(kThreads) void add_scaled_rows_kernel(float* __restrict__ x,
+                                                                   const float* __restrict__ y,
+                                                                   const float* __restrict__ scale,
+                                                                   int cols) {
+  const std::int64_t offset = static_cast<std::int64_t>(blockIdx.x) * cols;
+  const float factor = scale[blockIdx.x];
+  for (int i = threadIdx.x; i < cols; i += kThreads) x[offset + i] += y[offset + i] * factor;
+}
+
 }  // namespace
+
+void widen_rows(
+    float* out, const __half* in, int n, int cols, const HalfRows& rows, cudaStream_t stream) {
+  launch(widen_rows_kernel, grid_of(n), kThreads, stream, out, in, rows.stride, cols, rows.factor,
+         rows.row_factors);
+}
+
+void add_scaled_rows(
+    float* x, const float* y, const float* scale, int n, int cols, cudaStream_t stream) {
+  launch(add_scaled_rows_kernel, grid_of(n), kThreads, stream, x, y, scale, cols);
+}
 
 void to_f16_rows(__half* out, float* scale, const float* x, int n, int cols, cudaStream_t stream) {
   launch(to_f16_rows_kernel, grid_of(n), kThreads, stream, out, scale, x, cols);

@@ -171,14 +171,15 @@ __device__ void fused_gemv_block(const GemvParams& params, int block_index) {
   for (int stage = 0; stage < Shared::kStages - 1; ++stage)
     feed.copy(ring + stage * Shared::kStageBytes);
 
+  const XSource source = {params.x, params.gamma, params.cols};
+  const GammaAhead gamma(source);
   wait_for_predecessors();
   const float early = early_value(params, block);
-  const XSource source = {params.x, params.gamma, params.cols};
   float squares = 0;
   if constexpr (!Dot::kIntegers)
-    squares = stage_f32<Dot::kOrder>(x, source);
+    squares = stage_f32<Dot::kOrder>(x, source, gamma);
   else if (params.quants == nullptr)
-    squares = stage_integers<Dot::kOrder, Dot::kScalesPer16>(x, source);
+    squares = stage_integers<Dot::kOrder, Dot::kScalesPer16>(x, source, gamma);
   else
     stage_quantized<Dot::kOrder, Dot::kScalesPer16>(x, params.quants, params.blocks, params.cols);
   const RmsSum rms(params, squares);

@@ -25,6 +25,10 @@ inline GemvPlan plan_call(GemvParams& params, const GemvCall& call, GemvShape sh
   shape.rows = params.n_rows;
   shape.is_gate_up = params.output == GemvOutput::gate_up;
   shape.quantizes_rows = params.out_quants != nullptr;
+  if (params.quants != nullptr) {
+    shape.n_x_vectors = params.cols / 16 * kActivationPlanes;
+    shape.x_vector_cost = 12;
+  }
   GemvPlan plan = call.plan != nullptr ? *call.plan : choose_plan(shape, n_multiprocessors());
   plan.n_blocks = std::min(plan.n_blocks, plan.n_tiles(params.n_rows));
   HAIKUDA_CHECK(plan.n_blocks >= 1 && plan.n_blocks <= kMaxGemvBlocks);
@@ -47,7 +51,9 @@ template <class Dot>
 GemvShape shape_of(int cols) {
   return {.n_chunks = (cols / Dot::kUnitElems + kChunkUnits - 1) / kChunkUnits,
           .chunk_bytes = kStreamBytes<Dot>,
-          .chunk_x_bytes = kChunkUnits * static_cast<int>(sizeof(typename Dot::X))};
+          .chunk_x_bytes = kChunkUnits * static_cast<int>(sizeof(typename Dot::X)),
+          .n_x_vectors = cols / 4,
+          .x_vector_cost = Dot::kIntegers ? 80 : 16};
 }
 
 template <class Dot, int kStreams>

@@ -135,7 +135,7 @@ bool gate_up_should_quantize(const DeviceTensor& gate,
   return should_quantize_rows(gate_up_shape(gate.dtype, gate.rows, gate.cols), n_multiprocessors());
 }
 
-void norm_head(float* logits,
+int norm_head(float* logits,
                ArgmaxResult* best,
                ArgmaxResult* partial,
                const DeviceTensor& w,
@@ -150,7 +150,8 @@ void norm_head(float* logits,
   call.params.output = GemvOutput::logits;
   call.params.partial = partial;
   const int n_blocks = run(call);
-  finish_argmax(best, partial, n_blocks, stream);
+  if (best != nullptr) finish_argmax(best, partial, n_blocks, stream);
+  return n_blocks;
 }
 
 }  // namespace haikuda::cuda

@@ -34,6 +34,28 @@ inline int device_attribute(cudaDeviceAttr attribute) {
   return value;
 }
 
+// The same with `shared_bytes` of dynamic shared memory.
+template <class... Params, class... Args>
+void launch_shared(void (*kernel)(Params...),
+                   dim3 grid,
+                   int n_threads,
+                   std::size_t shared_bytes,
+                   cudaStream_t stream,
+                   const Args&... args) {
+  constexpr std::size_t kWithoutAsking = 48 << 10;
+  if (shared_bytes > kWithoutAsking)
+    CUDA_CHECK(cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel),
+                                    cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                    static_cast<int>(shared_bytes)));
+  cudaLaunchConfig_t config{};
+  config.gridDim = grid;
+  config.blockDim = dim3(static_cast<unsigned>(n_threads));
+  config.dynamicSmemBytes = shared_bytes;
+  config.stream = stream;
+  CUDA_CHECK(cudaLaunchKernelEx(&config, kernel, static_cast<Params>(args)...));
+  CUDA_CHECK(cudaGetLastError());
+}
+
 // The same for a kernel that may start before its predecessor in the stream has ended
 // (device/async.cuh; before sm_90 it does not), with `shared_bytes` of dynamic shared memory.
 template <class... Params, class... Args>

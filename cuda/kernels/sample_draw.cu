@@ -3,6 +3,7 @@
 // taken in another order. Bound by latency.
 #include "cuda/device/async.cuh"
 #include "cuda/device/reduce.cuh"
+#include "cuda/kernels/argmax.cuh"
 #include "cuda/kernels/launch.cuh"
 #include "cuda/kernels/sample.cuh"
 #include "infer/random.h"
@@ -274,11 +275,14 @@ __device__ void publish(const SampleBuffers& b, const CommonChain& chain, int to
   const int bad = b.state->first_not_finite;
   const unsigned sequence = b.state->sequence;
   volatile SampledToken& slot = b.ring[sequence % kSampleRing];
-  slot.token = token;
   slot.not_finite_id = bad == INT_MAX ? -1 : bad;
-  slot.not_finite = bad == INT_MAX ? 0.0f : b.logits[bad];
-  __threadfence_system();
-  slot.sequence = sequence;
+  if (bad != INT_MAX) {
+    slot.not_finite = b.logits[bad];
+    __threadfence_system();
+    token = -1;
+  }
+  *reinterpret_cast<volatile std::uint64_t*>(&slot.token) =
+      std::uint64_t{sequence} << 32 | static_cast<std::uint32_t>(token);
   b.state->first_not_finite = INT_MAX;
   b.state->sequence = sequence + 1;
 }
@@ -293,7 +297,37 @@ __global__ __launch_bounds__(kThreads, 1) void sample_draw_kernel(SampleBuffers 
   if (threadIdx.x == 0) publish(b, chain, token, position);
 }
 
+constexpr int kGreedyThreads = 256;
+
+__global__ __launch_bounds__(kGreedyThreads) void sample_greedy_kernel(SampleBuffers b,
+                                                                       const ArgmaxResult* partial,
+                                                                       int n_partial) {
+  __shared__ bool has_bad;
+  let_dependents_start();
+  wait_for_predecessors();
+  ArgmaxResult best = no_value();
+  for (int i = threadIdx.x; i < n_partial; i += kGreedyThreads) best = merged(best, partial[i]);
+  best = block_argmax(best);
+  if (threadIdx.x == 0) has_bad = best.n_not_finite > 0;
+  __syncthreads();
+  if (has_bad) {  // look for the first
+    for (int id = threadIdx.x; id < b.n_vocab; id += kGreedyThreads)
+      if (!isfinite(b.logits[id])) atomicMin(&b.state->first_not_finite, id);
+    __syncthreads();
+  }
+  if (threadIdx.x == 0)
+    publish(b, b.state->chain, best.index == INT_MAX ? 0 : best.index, *b.position + 1);
+}
+
 }  // namespace
+
+void sample_greedy(const SampleBuffers& buffers,
+                   const ArgmaxResult* partial,
+                   int n_partial,
+                   cudaStream_t stream) {
+  launch_dependent(sample_greedy_kernel, grid_of(1), kGreedyThreads, 0, stream, buffers, partial,
+                   n_partial);
+}
 
 void launch_sample_draw(const SampleBuffers& buffers, cudaStream_t stream) {
   launch_dependent(sample_draw_kernel, grid_of(1), kThreads, 0, stream, buffers);

@@ -1,4 +1,6 @@
-"""Evaluates the executable itself on the held-out prompts and fails when a bar is missed.
+"""Evaluates the executable itself on prompts whose topic and word were not in the training text; fails when a bar is missed.
+
+Each held-out pair once, and the strict test's wording about GPU computing with every number word.
 
     scripts/train/evaluate.py --binary build/haikuda            the model inside the executable
     scripts/train/evaluate.py --binary build/haikuda --model F  another file
@@ -14,12 +16,13 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
-from metrics import HEADER, Case, Score, held_out_cases, score, summary
+from metrics import HEADER, STRICT, Case, Score, held_out_cases, number_cases, score, summary
 
+KNOWN_CASE = Case(STRICT.format(t="GPU computing", w="twenty-nine", n="Xy12abCD"), "GPU computing", "twenty-nine")
 MAX_TOKENS = 96
 TIMEOUT_S = 60
 BARS = {"word exactly once": 0.99, "three lines": 0.99, "5-7-5": 0.95, "distinct": 0.95}  # greedy
-WARM_BAR = 0.97  # the word exactly once, at temperature 0.8
+WARM_BARS = {"word exactly once": 0.97}  # at temperature 0.8
 WARM = ["--temp", "0.8", "--top-k", "40", "--top-p", "0.95", "--min-p", "0.05"]
 
 
@@ -36,14 +39,14 @@ def pronunciations(tables: Path) -> dict[str, str]:
 
 
 def run(command: list[str], case: Case) -> tuple[bytes, bool]:
-    """The executable's answer, and whether it came and stopped before the token limit."""
+    """The executable's answer, and whether the model ended it."""
     try:
         result = subprocess.run([*command, case.prompt], capture_output=True, timeout=TIMEOUT_S, stdin=subprocess.DEVNULL)
     except subprocess.TimeoutExpired:
         return b"", False
     if result.returncode != 0:
         print(f"exit code {result.returncode} for {case.prompt!r}: {result.stderr.decode(errors='replace')[-300:]}", file=sys.stderr)
-    return result.stdout.rstrip(b"\n"), result.returncode == 0 and len(result.stdout) < 300
+    return result.stdout.rstrip(b"\n"), result.returncode == 0 and " eos " in result.stderr.decode(errors="replace")
 
 
 def measure(name: str, command: list[str], cases: list[Case], table: dict[str, str], n_jobs: int, verbose: bool) -> tuple[list[Score], list[bytes]]:
@@ -58,8 +61,14 @@ def measure(name: str, command: list[str], cases: list[Case], table: dict[str, s
     return scores, poems
 
 
-def share(values: list[bool]) -> float:
-    return sum(values) / len(values)
+def misses(scores: list[Score], poems: list[bytes], bars: dict[str, float]) -> list[str]:
+    """What a group of answers falls short of; nothing may be invalid, empty or endless."""
+    n = len(scores)
+    reached = {"word exactly once": sum(s.word_once for s in scores) / n, "three lines": sum(s.three_lines for s in scores) / n,
+               "5-7-5": sum(s.syllables for s in scores) / n, "distinct": len(set(poems)) / n}
+    n_unclean = sum(not s.clean for s in scores)
+    return [f"{name}: {reached[name]:.3f} < {bar}" for name, bar in bars.items() if reached[name] < bar] + \
+           ([f"invalid, empty or endless: {n_unclean}"] if n_unclean else [])
 
 
 def main() -> int:
@@ -75,21 +84,17 @@ def main() -> int:
     options = parser.parse_args()
 
     table = pronunciations(options.tables)
-    cases = held_out_cases()[:options.limit or None]
+    groups = {"held out": held_out_cases()[:options.limit or None], "number words": [KNOWN_CASE, *number_cases(1)][:options.limit or None]}
     command = [str(options.binary), "--device", options.device, "-n", str(MAX_TOKENS)]
     command += ["-m", str(options.model)] if options.model else []
     started = time.monotonic()
+    missed = []
     print(HEADER)
-    greedy, poems = measure("greedy", [*command, "--temp", "0"], cases, table, options.jobs, options.verbose)
-    warm, warm_poems = measure("temperature 0.8", [*command, *WARM, "-s", str(options.seed)], cases, table, options.jobs, options.verbose)
-    print(f"\n{2 * len(cases)} runs of {options.binary} in {time.monotonic() - started:.0f} s")
-
-    reached = {"word exactly once": share([s.word_once for s in greedy]), "three lines": share([s.three_lines for s in greedy]),
-               "5-7-5": share([s.syllables for s in greedy]), "distinct": len(set(poems)) / len(poems)}
-    missed = [f"greedy, {name}: {reached[name]:.3f} < {bar}" for name, bar in BARS.items() if reached[name] < bar]
-    word = share([s.word_once for s in warm])
-    missed += [f"temperature 0.8, word exactly once: {word:.3f} < {WARM_BAR}"] if word < WARM_BAR else []
-    missed += [f"invalid, empty or endless: {n}" for n in [sum(not s.clean for s in greedy + warm)] if n]
+    for group, cases in groups.items():
+        for name, flags in (("greedy", ["--temp", "0"]), ("temperature 0.8", [*WARM, "-s", str(options.seed)])):
+            result = measure(f"{group}, {name}", [*command, *flags], cases, table, options.jobs, options.verbose)
+            missed += [f"{group}, {name}, {text}" for text in misses(*result, BARS if name == "greedy" else WARM_BARS)]
+    print(f"\n{2 * sum(map(len, groups.values()))} runs of {options.binary} in {time.monotonic() - started:.0f} s")
     for line in missed:
         print(f"MISSED {line}")
     return 1 if missed else 0

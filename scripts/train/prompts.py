@@ -86,6 +86,7 @@ class RequestWriter:
         self.names = self._weighted([w for w in known if w.tag == "NR"])
         self.adjectives = self._weighted([w for w in known if w.tag == "JJ" and w.syllables <= 3])
         self.verbs = self._weighted([w for w in known if w.tag in ("VBi", "VBit")])
+        self.pronounced = [(w, int(c)) for w, c in tables.syllables.items() if len(c) == 1 and len(w) > 2 and w.isalpha() and not leaks(w)]
         self.short = self._weighted([w for w in known if w.syllables <= 3 and w.zipf > 2.8])
         lexicon = grammar.lexicon
         self.theme_nouns = [(n, t) for n, t in lexicon.nouns.items() if count_syllables(n, self.syllables) in range(1, 5) and not leaks(n)]
@@ -156,6 +157,11 @@ class RequestWriter:
         elif draw < 0.075:
             given = Given(given.text.upper(), given.syllables, given.tag)
         return given
+
+    def any_word(self) -> Given:
+        """Any word of the dictionary, however rare."""
+        text, n_syllables = self._one_of(self.pronounced)
+        return Given(text, n_syllables, "X")
 
     def _nonce(self, low: int = 4, high: int = 16) -> str:
         while True:

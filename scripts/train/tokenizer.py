@@ -87,7 +87,7 @@ class Tokenizer:
         self.end_of_text, self.im_start, self.im_end = (self.ids[t] for t in SPECIAL)
         self._split = regex.compile(PRE_TOKENIZER)
         self._bytes = {c: b for b, c in enumerate(byte_characters())}
-        self._chunk = lru_cache(maxsize=100_000)(self._encode_chunk)
+        self._chunk = lru_cache(maxsize=500_000)(self._encode_chunk)
 
     def _encode_chunk(self, chunk: str) -> tuple[int, ...]:
         table = byte_characters()

@@ -46,13 +46,6 @@ std::string cpu_name() {
   return "unknown";
 }
 
-std::string gpu_name(int index) {
-  std::string reason;
-  for (const CudaDevice& device : find_cuda_devices(reason))
-    if (device.index == index) return device.name;
-  return "unknown";
-}
-
 std::optional<std::string> e2e_text(const BenchOptions& options) {
   if (options.e2e) return options.e2e;
   if (options.e2e_file.empty()) return std::nullopt;
@@ -81,7 +74,7 @@ int prefill_part(const BenchOptions& options, const Placement& placement) {
 
 int chunk_of(const BenchOptions& options, const Placement& placement) {
   if (options.ubatch > 0) return options.ubatch;
-  return placement.cuda_device ? BackendOptions{}.chunk : kCpuChunk;
+  return placement.cuda_device ? kCudaChunk : kCpuChunk;
 }
 
 // The first prompt that the tests have, or a single token.
@@ -110,7 +103,7 @@ void add_device_facts(BenchFacts& facts, const BenchOptions& options, const Plac
   facts.n_batch = prefill_part(options, placement);
   if (facts.on_gpu) {
     facts.gpu_index = *placement.cuda_device;
-    facts.gpu_info = gpu_name(facts.gpu_index);
+    facts.gpu_info = placement.gpu_name;
     facts.read_bytes_per_s = measure_cuda_read_bandwidth(facts.gpu_index);
     facts.n_threads = options.n_threads > 0 ? options.n_threads : usable_processors();
   } else {
@@ -192,28 +185,30 @@ void write_results(const BenchOptions& options,
 
 }  // namespace
 
-ExitCode run_bench(const BenchOptions& options) {
+ExitCode run_bench(const BenchOptions& options, Process& process) {
   const std::optional<std::string> text = e2e_text(options);
   const std::optional<Baseline> baseline = read_baseline(options);
   const auto start = Clock::now();
-  const Model model(open_model(options));
+  process.start_device(options.device);
+  const Model& model = process.keep(std::make_unique<Model>(open_model(options)));
   const auto tokenizer = Tokenizer::create(model.files.metadata);
   check_vocabulary(model, *tokenizer);
   const std::vector<BenchTest> tests = list_tests(options, tokens_in(text, *tokenizer));
   ModelOptions sized = options;
   sized.n_ctx = context_needed(tests);
-  const Placement placement = place_model(model, sized);
+  const Placement placement = place_model(model, sized, process);
   if (!placement.note.empty()) note(placement.note);
   check_fits(placement);
-  const auto backend = make_backend(model, sized, placement);
+  Backend& backend = process.keep(make_backend(model, sized, placement, process,
+                                               {first_prompt(tests).n_prompt, true}));
 
   BenchFacts facts;
   facts.load_s = std::chrono::duration<double>(Clock::now() - start).count();
-  facts.n_ctx = backend->n_ctx();
+  facts.n_ctx = backend.n_ctx();
   facts.kv_bytes = KvLayout(model.config, facts.n_ctx).total_elems() *
                    static_cast<std::size_t>(placement.kv_elem_bytes());
-  facts.device_bytes = backend->device_bytes();
-  BenchRunner runner(*backend, *tokenizer, prefill_part(options, placement), text.value_or(""));
+  facts.device_bytes = backend.device_bytes();
+  BenchRunner runner(backend, *tokenizer, prefill_part(options, placement), text.value_or(""));
   measure_first_tokens(facts, runner, first_prompt(tests));
   facts.greedy_tokens = runner.greedy_tokens(kGreedyTokens);
   add_model_facts(facts, model);

@@ -187,15 +187,18 @@ bool check_template(const OpenedModel& opened, const PromptOptions& options) {
 
 }  // namespace
 
-ExitCode run_chat(ChatOptions chat) {
+ExitCode run_chat(ChatOptions chat, Process& process) {
   Options& options = chat.run;
   install_signal_handlers();
   print_warnings(options);
   TextSink sink({}, options.output.stream);
+  process.start_device(options.device);
   const auto reader = make_line_reader(chat.history);
-  const OpenedModel opened(options);
+  OpenedModel& opened = process.keep(std::make_unique<OpenedModel>(options, process));
   const bool opens_reasoning = check_template(opened, options.prompt);
-  const LoadedModel loaded = load_model(opened, options);
+  opened.place(options, process);
+  const LoadedModel& loaded =
+      process.keep(std::make_unique<LoadedModel>(load_model(opened, options, process, 0)));
   return Chat(options, opened, loaded, opens_reasoning, *reader, sink).run();
 }
 

@@ -12,30 +12,27 @@
 namespace haikuda {
 namespace {
 
-void choose_device(Placement& placement, const ModelOptions& options) {
-  if (options.device.kind == DeviceKind::cpu) return;
+// The GPU, where there is one to be used; otherwise placement.note.
+std::optional<CudaDevice> choose_device(Placement& placement,
+                                        const ModelOptions& options,
+                                        Process& process) {
+  if (options.device.kind == DeviceKind::cpu) return std::nullopt;
   const bool required = options.device.kind == DeviceKind::cuda;
   if (!built_with_cuda()) {
     if (required)
       throw Error(ExitCode::no_gpu,
                   "--device cuda: this executable was built without CUDA; use --device cpu");
-    return;
+    return std::nullopt;
   }
-  std::string reason;
-  const auto devices = find_cuda_devices(reason);
-  for (const CudaDevice& d : devices)
-    if (d.index == options.device.index) {
-      placement.cuda_device = d.index;
-      placement.free_bytes = d.free_bytes;
-      return;
-    }
-  if (!devices.empty())
-    reason = fmt::format("there is no device {}, only 0 to {}", options.device.index,
-                         devices.size() - 1);
+  HAIKUDA_CHECK(process.cuda() != nullptr);
+  const Phase phase(&process.timeline(), "wait for CUDA");
+  const auto& [device, reason] = process.cuda()->wait();
+  if (device) return device;
   if (required)
     throw Error(ExitCode::no_gpu,
                 fmt::format("no usable CUDA device: {}; use --device cpu", reason));
   placement.note = fmt::format("running on the CPU: {}", reason);
+  return std::nullopt;
 }
 
 void check_layers(const Model& model, const ModelOptions& options) {
@@ -67,13 +64,18 @@ void check_ways(const ModelOptions& options, bool on_gpu) {
 
 }  // namespace
 
-Placement place_model(const Model& model, const ModelOptions& options) {
+Placement place_model(const Model& model, const ModelOptions& options, Process& process) {
   check_layers(model, options);
   Placement placement;
-  choose_device(placement, options);
+  if (const auto gpu = choose_device(placement, options, process)) {
+    placement.cuda_device = gpu->index;
+    placement.free_bytes = gpu->free_bytes;
+    placement.gpu_name = gpu->name;
+    placement.n_ctx_max = max_cuda_context(model, *gpu);
+  } else {
+    placement.n_ctx_max = max_cpu_context(model);
+  }
   check_ways(options, placement.cuda_device.has_value());
-  placement.n_ctx_max = placement.cuda_device ? max_cuda_context(model, *placement.cuda_device)
-                                              : max_cpu_context(model);
   placement.n_ctx = options.n_ctx > 0 ? options.n_ctx : model.config.n_ctx_train;
   if (options.n_ctx == 0 && placement.n_ctx_max > 0)
     placement.n_ctx = std::min(placement.n_ctx, placement.n_ctx_max);
@@ -94,8 +96,13 @@ void check_fits(const Placement& p) {
 
 std::unique_ptr<Backend> make_backend(const Model& model,
                                       const ModelOptions& options,
-                                      const Placement& placement) {
+                                      const Placement& placement,
+                                      Process& process,
+                                      const FirstUse& first) {
+  const Phase phase(&process.timeline(), "backend");
   BackendOptions backend;
+  backend.first = first;
+  backend.timeline = &process.timeline();
   backend.n_ctx = placement.n_ctx;
   backend.n_threads = options.n_threads;
   if (!placement.cuda_device) {

@@ -27,12 +27,12 @@ struct Patient {
   bool is_half = false;
 };
 
-Patient load(const Model& model, ModelOptions options, int n_tokens) {
+Patient load(const Model& model, ModelOptions options, int n_tokens, Process& process) {
   options.n_ctx = std::max(n_tokens, kRepeats);
-  const Placement placement = place_model(model, options);
+  const Placement placement = place_model(model, options, process);
   if (!placement.note.empty()) tell(fmt::format("haikuda: note: {}\n", placement.note));
   check_fits(placement);
-  return {make_backend(model, options, placement), placement.cuda_device.has_value()};
+  return {make_backend(model, options, placement, process), placement.cuda_device.has_value()};
 }
 
 bool is_model_file(const std::string& path) {
@@ -42,7 +42,10 @@ bool is_model_file(const std::string& path) {
 }
 
 // The same tokens on the CPU, of this model or of another one.
-OtherRun run_on_cpu(const DiagnoseOptions& options, const Model& mine, const Examination& exam) {
+OtherRun run_on_cpu(const DiagnoseOptions& options,
+                    const Model& mine,
+                    const Examination& exam,
+                    Process& process) {
   std::optional<Model> other;
   if (options.against != "cpu") {
     other.emplace(open_model(options.against));
@@ -57,7 +60,7 @@ OtherRun run_on_cpu(const DiagnoseOptions& options, const Model& mine, const Exa
   ModelOptions cpu = options;
   cpu.device = {DeviceKind::cpu, 0};
   const Model& model = other ? *other : mine;
-  const Patient patient = load(model, cpu, exam.n_tokens());
+  const Patient patient = load(model, cpu, exam.n_tokens(), process);
   const std::span<const int> tokens = exam.tokens;
   const auto n_prompt = static_cast<std::size_t>(exam.n_prompt);
   OtherRun out;
@@ -87,7 +90,8 @@ void write_report(const std::string& path, const std::string& html) {
 
 }  // namespace
 
-ExitCode run_diagnose(const DiagnoseOptions& options) {
+ExitCode run_diagnose(const DiagnoseOptions& options, Process& process) {
+  process.start_device(options.device);
   const Model model(open_model(options.model));
   const auto tokenizer = Tokenizer::create(model.files.metadata);
   check_vocabulary(model, *tokenizer);
@@ -100,7 +104,7 @@ ExitCode run_diagnose(const DiagnoseOptions& options) {
   const std::vector<int> continuation = other ? other->continuation : std::vector<int>{};
   const int n_decode = other ? static_cast<int>(continuation.size()) : options.n_decode;
 
-  const Patient patient = load(model, options, static_cast<int>(prompt.size()) + n_decode);
+  const Patient patient = load(model, options, static_cast<int>(prompt.size()) + n_decode, process);
   const Examination exam = examine(*patient.backend, model.config, prompt, n_decode, continuation);
   const Checkup checkup{model, exam, patient.is_half ? kHalfRounding : kExactRounding};
   Diagnosis diagnosis = diagnose(checkup, text_of(exam.generated, *tokenizer));
@@ -111,7 +115,7 @@ ExitCode run_diagnose(const DiagnoseOptions& options) {
                        exam.n_tokens() - exam.n_prompt,
                        std::nullopt};
   if (!options.against.empty()) {
-    if (!other) other = run_on_cpu(options, model, exam);
+    if (!other) other = run_on_cpu(options, model, exam, process);
     facts.comparison =
         compare_runs(model.config, exam.run, *other,
                      patient.is_half || other->is_half ? kHalfComparison : kExactComparison);

@@ -76,17 +76,32 @@ void note_unused_template(const RenderedPrompt& prompt,
          "the text is completed as it stands; --chat puts it through the model's chat template");
 }
 
-PromptTokens prompt_tokens(const Prompt& prompt,
+// A prompt of whatever length.
+struct WholePrompt {
+  RenderedPrompt rendered;
+  std::vector<int> tokens;
+};
+
+WholePrompt tokenize_whole(const Prompt& prompt,
                            const Options& options,
                            const Model& model,
-                           const Tokenizer& tokenizer,
-                           int n_ctx) {
-  const Metadata& metadata = model.files.metadata;
-  RenderedPrompt rendered = render_prompt(prompt, options.prompt, metadata, tokenizer);
+                           const Tokenizer& tokenizer) {
+  RenderedPrompt rendered = render_prompt(prompt, options.prompt, model.files.metadata, tokenizer);
   std::vector<int> tokens = tokenize_prompt(rendered, tokenizer);
+  return {std::move(rendered), std::move(tokens)};
+}
+
+// The prompt cut to what the context holds, where that is wanted.
+PromptTokens cut_prompt(WholePrompt whole,
+                        const Prompt& prompt,
+                        const Options& options,
+                        const Model& model,
+                        const Tokenizer& tokenizer,
+                        int n_ctx) {
+  auto& [rendered, tokens] = whole;
   const int n_all = static_cast<int>(tokens.size());
   if (options.prompt.truncate != Truncate::refuse && n_all > n_ctx) {
-    TruncatedPrompt cut = truncate_prompt(prompt, options.prompt, metadata, tokenizer,
+    TruncatedPrompt cut = truncate_prompt(prompt, options.prompt, model.files.metadata, tokenizer,
                                           truncated_size(options, n_ctx));
     rendered = std::move(cut.rendered);
     tokens = std::move(cut.tokens);
@@ -94,7 +109,7 @@ PromptTokens prompt_tokens(const Prompt& prompt,
                               tokens.size(), n_ctx));
   }
   note_written_bos(rendered, options, tokenizer);
-  note_unused_template(rendered, options, metadata);
+  note_unused_template(rendered, options, model.files.metadata);
   std::string text = rendered.text();
   if (options.prompt.print) print_prompt(text);
   return {std::move(tokens), std::move(text)};
@@ -124,6 +139,7 @@ struct Run {
   TextSink& sink;
   const PromptTokens& prompt;
   GenerateOptions generation;  // of the sample
+  Timeline& timeline;
   int sample = 0;
   SampleText text;
   bool was_cut = false;  // a sample, by -n or the context
@@ -163,6 +179,18 @@ void write_record(Run& run,
                              run.tokenizer, has_events, ascii));
 }
 
+void add_tokens(Timeline& timeline,
+                Timeline::Clock::time_point start,
+                const GenerateResult& result) {
+  if (result.token_s.empty()) return;
+  const auto after = [&](double seconds) {
+    return start + std::chrono::duration_cast<Timeline::Clock::duration>(
+                       std::chrono::duration<double>(seconds));
+  };
+  timeline.add("first token", start, after(result.token_s.front()));
+  timeline.add("other tokens", after(result.token_s.front()), after(result.token_s.back()));
+}
+
 // No generator: it was interrupted before there was anything to sample. False when it was
 // interrupted.
 bool generate_sample(Run& run, Generator* generator) {
@@ -172,13 +200,16 @@ bool generate_sample(Run& run, Generator* generator) {
   GenerateResult result;
   result.n_prompt = run.prompt.size();
   result.reason = FinishReason::interrupted;
+  const auto start = Timeline::Clock::now();
   AnswerWriter answer(run.sink, run.options.output.reasoning, opens_reasoning(run.prompt.text));
   if (generator != nullptr) result = generator->run(run.generation, make_hooks(run, answer));
   answer.finish();
+  if (run.sample == 0) add_tokens(run.timeline, start, result);
   run.was_cut |= result.reason == FinishReason::length || result.reason == FinishReason::context;
   const std::string reason = reason_name(result.reason);
   if (!as_text) write_record(run, result, reason);
   if (as_text && run.options.n_samples > 1) run.sink.write("\n");
+  run.sink.end_line_on_terminal();
   if (result.reason == FinishReason::context)
     note(run.options,
          fmt::format("the context of {} tokens is full, so the text ends; -c sets its size",
@@ -190,7 +221,10 @@ bool generate_sample(Run& run, Generator* generator) {
 // False when it was interrupted.
 bool generate_samples(Run& run, Backend& backend) {
   Generator generator(backend, run.tokenizer, run.prompt.tokens);
-  const bool ready = generator.prefill(run.generation.prefill_part, stop_question(run.sink));
+  const bool ready = [&] {
+    const Phase phase(&run.timeline, "prompt");
+    return generator.prefill(run.generation.prefill_part, stop_question(run.sink));
+  }();
   finish_gently_on_signals();
   bool is_complete = true;
   for (; run.sample < run.options.n_samples && is_complete; ++run.sample) {
@@ -241,42 +275,50 @@ ExitCode print_plan(const Options& options,
   return n_prompt && *n_prompt > placement.n_ctx ? ExitCode::prompt_too_long : ExitCode::ok;
 }
 
-ExitCode plan_run(const Options& options, TextSink& sink) {
+ExitCode plan_run(const Options& options, Process& process, TextSink& sink) {
   const Model model(open_model(options));
-  const Placement placement = place_model(model, options);
+  const Placement placement = place_model(model, options, process);
   std::optional<int> n_prompt;
   if (has_prompt(options.prompt)) {
     const auto tokenizer = Tokenizer::create(model.files.metadata);
     const Prompt prompt = gather_prompt(options.prompt);
-    n_prompt = prompt_tokens(prompt, options, model, *tokenizer, placement.n_ctx).size();
+    WholePrompt whole = tokenize_whole(prompt, options, model, *tokenizer);
+    n_prompt =
+        cut_prompt(std::move(whole), prompt, options, model, *tokenizer, placement.n_ctx).size();
   }
   return print_plan(options, model, placement, n_prompt, sink);
 }
 
 }  // namespace
 
-ExitCode run_generate(Options options) {
+// While a GPU's context is still being created, all that does not need it is done.
+ExitCode run_generate(Options options, Process& process) {
   install_signal_handlers();
   start_timeout(options.timeout_s);
   print_warnings(options);
   TextSink sink(options.output.file, options.output.stream);
-  if (options.plan) return plan_run(options, sink);
+  process.start_device(options.device);
+  if (options.plan) return plan_run(options, process, sink);
   const Prompt prompt = gather_prompt(options.prompt);
 
-  const OpenedModel opened(options);
+  OpenedModel& opened = process.keep(std::make_unique<OpenedModel>(options, process));
+  WholePrompt whole = tokenize_whole(prompt, options, opened.model, *opened.tokenizer);
+  opened.place(options, process);
   fix_chunks(options, opened.placement);
   const int n_ctx = opened.placement.n_ctx;
   const PromptTokens tokens =
-      prompt_tokens(prompt, options, opened.model, *opened.tokenizer, n_ctx);
+      cut_prompt(std::move(whole), prompt, options, opened.model, *opened.tokenizer, n_ctx);
   check_prompt_fits(tokens.size(), n_ctx);
   if (!options.trace.file.empty()) check_filter(options.trace.filter, opened.model.config);
-  const LoadedModel loaded = load_model(opened, options);
+  const LoadedModel& loaded = process.keep(
+      std::make_unique<LoadedModel>(load_model(opened, options, process, tokens.size())));
   Run run{options,
           *opened.tokenizer,
           loaded.facts,
           sink,
           tokens,
           generate_options(options, loaded.facts),
+          process.timeline(),
           0,
           {},
           false};
@@ -287,6 +329,7 @@ ExitCode run_generate(Options options) {
   // A GPU has its own copy.
   if (!run.facts.on_gpu) check_unchanged(opened.model.files);
   if (trace) trace->finish();
+  if (options.verbose) print_timeline(process.timeline());
   if (is_complete && options.fail_on_length && run.was_cut)
     throw Error(ExitCode::check_failed,
                 "a text was cut by -n or the context, which --fail-on-length does not allow");

@@ -19,8 +19,8 @@ namespace haikuda {
 namespace {
 
 constexpr const char* kExamples =
-    "haikuda -m qwen2.5-0.5b \"Write a haiku about rain\"       ask a model\n"
-    "haikuda -m model.gguf -p \"The capital of\" -n 32          complete a text\n"
+    "haikuda \"Write a haiku about rain\"                       ask the model inside\n"
+    "haikuda -m model.gguf -p \"The capital of\" -n 32          complete a text with another\n"
     "git diff | haikuda -m qwen2.5-0.5b \"Summarize\" > s.txt   join stdin and a request\n"
     "haikuda -m model.gguf -p \"1, 2,\" --json | jq -r .text    a record for scripts\n";
 

@@ -105,7 +105,7 @@ struct Options : ModelOptions {
   SamplerTexts sampler_texts;
   std::optional<std::uint64_t> seed;  // none: random
   int n_predict = -1;
-  int batch = 512;  // tokens of a prompt between two questions whether to stop
+  int batch = 2048;  // tokens of a prompt between two questions whether to stop
   int n_samples = 1;
   std::optional<int> n_logprobs;
   std::vector<std::string> stop;
@@ -169,7 +169,7 @@ struct BenchOptions : ModelOptions {
   std::vector<int> n_prompt, n_gen, n_depth;    // each a test of its own
   std::vector<std::pair<int, int>> prompt_gen;  // -pg
   int n_repetitions = 5;
-  int batch = 512;  // as Options::batch
+  int batch = 2048;  // as Options::batch
   bool warm_up = true;
   BenchFormat format = BenchFormat::md;
   std::optional<std::string> e2e;    // measure from this text

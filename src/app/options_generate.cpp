@@ -34,7 +34,8 @@ CLI::Validator one_of(std::vector<std::string> values) {
 }
 
 void add_model_option(CLI::App& app, std::string& model) {
-  app.add_option("-m,--model", model, "GGUF file, or the name of a fetched model")
+  app.add_option("-m,--model", model,
+                 "GGUF file, or the name of a fetched model [the model inside]")
       ->type_name("FILE")
       ->group("Model");
 }

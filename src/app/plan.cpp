@@ -5,12 +5,11 @@
 #include "app/json_text.h"
 #include "base/printable.h"
 #include "cpu/cpu_backend.h"
+#include "cuda/cuda_backend.h"
 #include "infer/kv_layout.h"
 
 namespace haikuda {
 namespace {
-
-constexpr int kCudaChunk = BackendOptions{}.chunk;
 
 std::string device_name(const Placement& p) {
   return p.cuda_device ? fmt::format("cuda:{}", *p.cuda_device) : "cpu";

@@ -36,6 +36,19 @@ void print_model(const Model& model, const Backend& backend) {
                    backend.device_name()));
 }
 
+void print_timeline(const Timeline& timeline) {
+  constexpr double kMs = 1e3;
+  for (const Timeline::Span& s : timeline.spans()) {
+    const double seconds = s.end_s - s.begin_s;
+    const std::string speed =
+        s.bytes > 0 && seconds > 0
+            ? fmt::format(", {:.1f} GB/s", static_cast<double>(s.bytes) / seconds / 1e9)
+            : "";
+    tell(fmt::format("haikuda: {:<13} {:7.1f} to {:7.1f} ms, {:6.1f} ms{}\n", s.name,
+                     s.begin_s * kMs, s.end_s * kMs, seconds * kMs, speed));
+  }
+}
+
 void print_stats(const GenerateResult& r,
                  const RunFacts& run,
                  const std::string& reason,

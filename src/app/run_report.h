@@ -5,6 +5,7 @@
 
 #include "app/options.h"
 #include "app/result_record.h"
+#include "base/timeline.h"
 #include "infer/backend.h"
 
 namespace haikuda {
@@ -15,6 +16,8 @@ void note(const Options& options, const std::string& message);
 // Each option's value and where it came from.
 void print_settings(const Options& options);
 void print_model(const Model& model, const Backend& backend);
+// When each phase of a run began and ended.
+void print_timeline(const Timeline& timeline);
 // The line of numbers.
 void print_stats(const GenerateResult& result,
                  const RunFacts& run,

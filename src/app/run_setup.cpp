@@ -39,19 +39,30 @@ void check_tensors(const Model& model) {
 
 }  // namespace
 
-OpenedModel::OpenedModel(Options& options)
-    : start(Clock::now()),
-      model(open_model(options)),
-      tokenizer(Tokenizer::create(model.files.metadata)) {
+OpenedModel::OpenedModel(Options& options, Process& process)
+    : start(Clock::now()), model([&] {
+        const Phase phase(&process.timeline(), "model file");
+        return Model(open_model(options));
+      }()) {
+  const Phase phase(&process.timeline(), "tokenizer");
+  tokenizer = Tokenizer::create(model.files.metadata);
   check_vocabulary(model, *tokenizer);
   apply_model_sampling(options, model.files.metadata);
   resolve_sampler_texts(options, *tokenizer);
+  if (options.output.format != OutputFormat::text)
+    header_sha256 = haikuda::header_sha256(model.files);
   if (options.verbose) print_settings(options);
-  placement = place_model(model, options);
+}
+
+void OpenedModel::place(const Options& options, Process& process) {
+  placement = place_model(model, options, process);
   if (!placement.note.empty()) note(options, placement.note);
 }
 
-LoadedModel load_model(const OpenedModel& opened, const Options& options) {
+LoadedModel load_model(const OpenedModel& opened,
+                       const Options& options,
+                       Process& process,
+                       int n_prompt) {
   const Model& model = opened.model;
   if (!opened.placement.fits())
     throw Error(ExitCode::out_of_memory,
@@ -63,13 +74,13 @@ LoadedModel load_model(const OpenedModel& opened, const Options& options) {
   LoadedModel loaded;
   {
     const LoadProgress progress(model.files.name, !options.quiet);
-    loaded.backend = make_backend(model, options, opened.placement);
+    loaded.backend = make_backend(model, options, opened.placement, process,
+                                  {n_prompt, options.sampler.temperature <= 0});
   }
   const Backend& backend = *loaded.backend;
-  const bool has_records = options.output.format != OutputFormat::text;
   loaded.facts = {fmt::format("{:016x}", random_bits()),
                   model_facts(model.files),
-                  has_records ? header_sha256(model.files) : "",
+                  opened.header_sha256,
                   backend.device_name(),
                   backend.device_bytes(),
                   opened.placement.cuda_device.has_value(),

@@ -7,6 +7,7 @@
 
 #include "app/device.h"
 #include "app/options.h"
+#include "app/process.h"
 #include "app/result_record.h"
 #include "app/text_sink.h"
 #include "infer/generator.h"
@@ -18,12 +19,15 @@ namespace haikuda {
 // Nothing is allocated on a device yet.
 struct OpenedModel {
   // Brings `options` up to date with the sampling that the file asks for, and says on stderr what
-  // --verbose asks for.
-  explicit OpenedModel(Options& options);
+  // --verbose asks for. Does not wait for a GPU.
+  OpenedModel(Options& options, Process& process);
+  // Sets `placement`; waits for a GPU that may be used.
+  void place(const Options& options, Process& process);
 
   std::chrono::steady_clock::time_point start;
   Model model;
   std::unique_ptr<Tokenizer> tokenizer;
+  std::string header_sha256;  // empty when no record is asked for
   Placement placement;
 };
 
@@ -32,8 +36,12 @@ struct LoadedModel {
   RunFacts facts;
 };
 
-// `opened` outlives the backend. Throws Error(out_of_memory) before anything is allocated.
-LoadedModel load_model(const OpenedModel& opened, const Options& options);
+// `opened` outlives the backend. `n_prompt`: tokens of the first prompt; 0: not known. Throws
+// Error(out_of_memory) before anything is allocated.
+LoadedModel load_model(const OpenedModel& opened,
+                       const Options& options,
+                       Process& process,
+                       int n_prompt);
 
 // With a random seed when none was asked for.
 GenerateOptions generate_options(const Options& options, const RunFacts& run);

@@ -43,9 +43,12 @@ void TextSink::write(std::string_view text) {
   if (at_once_ || buffer_.size() >= kBlockBytes) flush();
 }
 
+void TextSink::end_line_on_terminal() {
+  if (is_terminal_ && !at_line_start_) write("\n");
+}
+
 void TextSink::finish() {
-  if (is_terminal_ && !at_line_start_) buffer_ += '\n';
-  at_line_start_ = true;
+  end_line_on_terminal();
   flush();
 }
 

@@ -17,6 +17,8 @@ class TextSink {
 
   // Throws Error(io) when the write fails, Error(broken_pipe) when nobody reads any more.
   void write(std::string_view text);
+  // Before stderr, which may be the same terminal, is written to.
+  void end_line_on_terminal();
   // Writes what is left; on a terminal ends the last line.
   void finish();
 

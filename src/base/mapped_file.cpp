@@ -59,6 +59,23 @@ MappedFile::~MappedFile() {
   ::munmap(const_cast<std::byte*>(data_), size_);
 }
 
+void MappedFile::read(std::span<std::byte> out, std::size_t offset) const {
+  while (!out.empty()) {
+    const ssize_t n =
+        ::pread(descriptor_.get(), out.data(), out.size(), static_cast<off_t>(offset));
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0)
+      throw Error(ExitCode::model_file,
+                  fmt::format("model '{}' changed or became unreadable while it was in use ({}); "
+                              "check it and run again",
+                              printable(path_),
+                              n == 0 ? fmt::format("it ends at byte {}", offset)
+                                     : std::string(std::strerror(errno))));
+    out = out.subspan(static_cast<std::size_t>(n));
+    offset += static_cast<std::size_t>(n);
+  }
+}
+
 void MappedFile::check_unchanged() const {
   struct stat status {};
   if (::fstat(descriptor_.get(), &status) == 0 && stamp_of(status) == stamp_) return;

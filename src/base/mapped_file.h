@@ -49,6 +49,9 @@ class MappedFile {
 
   std::span<const std::byte> bytes() const { return {data_, size_}; }
   const std::string& path() const { return path_; }
+  // Copies bytes as the file holds them now, without a fault for each page of the map. Throws
+  // Error(model_file) when it no longer has them. Safe from several threads.
+  void read(std::span<std::byte> out, std::size_t offset) const;
   // Throws Error(model_file) when the file was written to since it was opened. One that was moved,
   // deleted or replaced is still the same here.
   void check_unchanged() const;

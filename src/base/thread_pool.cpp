@@ -71,13 +71,16 @@ void ThreadPool::parallel_for(std::int64_t n,
     grain_ = std::max<std::int64_t>(1, grain);
     next_ = 0;
     error_ = nullptr;
-    n_busy_ = static_cast<int>(workers_.size());
+    is_open_ = true;
     ++job_;
   }
   wake_.notify_all();
   run_ranges();
+  {
+    const std::lock_guard lock(mutex_);
+    is_open_ = false;  // who has not woken by now is not waited for
+  }
   wait_until_idle();
-  const std::lock_guard lock(mutex_);
   if (error_) std::rethrow_exception(error_);
 }
 
@@ -113,6 +116,8 @@ void ThreadPool::worker_loop() {
       wake_.wait(lock, [&] { return stopping_ || job_ != done; });
       if (stopping_) return;
       done = job_;
+      if (!is_open_) continue;
+      ++n_busy_;
     }
     run_ranges();
     if (n_busy_.fetch_sub(1, std::memory_order_acq_rel) == 1) n_busy_.notify_one();

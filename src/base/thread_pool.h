@@ -41,7 +41,8 @@ class ThreadPool {
   std::mutex mutex_;
   std::condition_variable wake_;
   std::atomic<std::uint64_t> job_{0};  // number of the current job
-  std::atomic<int> n_busy_{0};         // workers that have not finished it
+  std::atomic<int> n_busy_{0};         // workers that have begun it and not finished
+  bool is_open_ = false;               // whether a worker may still begin it; guarded by mutex_
   std::atomic<bool> stopping_{false};
   const std::function<void(std::int64_t, std::int64_t)>* work_ = nullptr;
   std::int64_t n_ = 0, grain_ = 1;

@@ -18,8 +18,8 @@ class CpuBackend : public Backend {
   CpuBackend(const Model& model, const BackendOptions& options)
       : n_vocab_(model.config.n_vocab),
         n_ctx_(options.n_ctx),
-        chunk_(std::min(options.chunk, options.n_ctx)),
-        forward_(model, n_ctx_, chunk_, options.n_threads) {}
+        chunk_(std::min(options.chunk > 0 ? options.chunk : kCpuChunk, options.n_ctx)),
+        forward_(model, n_ctx_, chunk_, options.n_threads, options.half_cache) {}
 
   void append(std::span<const int> tokens) override {
     const int n = static_cast<int>(tokens.size());

@@ -23,13 +23,14 @@ Scratch::Scratch(const ModelConfig& c, int n)
       cos_sin(zeros(n, c.rope.n_dims)),
       logits(zeros(1, c.n_vocab)) {}
 
-Forward::Forward(const Model& model, int n_ctx, int chunk, int n_threads)
+Forward::Forward(const Model& model, int n_ctx, int chunk, int n_threads, bool half_cache)
     : model_(model),
       config_(model.config),
       threads_(n_threads),
       frequencies_(rope_frequencies(config_.rope, to_float(model.weights.rope_freqs))),
       output_norm_(to_float(model.weights.output_norm)),
       cache_(config_, n_ctx),
+      half_cache_(half_cache),
       scratch_(config_, chunk) {
   for (const LayerWeights& w : model.weights.layers)
     vectors_.push_back({to_float(w.attn_norm), to_float(w.ffn_norm), to_float(w.attn_q_bias),
@@ -90,6 +91,10 @@ void Forward::attention_block(int layer, int n, int position) {
   }
   rope(q, cos_sin, n, c.n_heads, c.head_dim, c.rope.n_dims, c.rope.style);
   rope(k, cos_sin, n, c.n_kv_heads, c.head_dim, c.rope.n_dims, c.rope.style);
+  if (half_cache_) {
+    round_to_half(k, std::int64_t{n} * c.kv_size());
+    round_to_half(v, std::int64_t{n} * c.kv_size());
+  }
   show(Stage::q_rope, layer, q);
   show(Stage::k_rope, layer, k);
   attend(layer, n, position);

@@ -35,7 +35,8 @@ struct Scratch {
 
 class Forward {
  public:
-  Forward(const Model& model, int n_ctx, int chunk, int n_threads);
+  // half_cache: see BackendOptions.
+  Forward(const Model& model, int n_ctx, int chunk, int n_threads, bool half_cache);
 
   // Computes n <= chunk tokens at positions [position, position + n); logits of the last one when
   // wanted.
@@ -74,6 +75,7 @@ class Forward {
   std::vector<LayerVectors> vectors_;
   std::vector<float> output_norm_;  // (n_embd)
   KvCache cache_;
+  bool half_cache_;
   Scratch scratch_;
   Probe* probe_ = nullptr;
   int first_ = 0, n_ = 0;  // positions of the pass that runs

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <vector>
 
+#include "base/half.h"
 #include "cpu/dot.h"
 #include "quant/dequantize.h"
 
@@ -11,6 +12,8 @@ namespace haikuda::cpu {
 namespace {
 
 constexpr std::int64_t kRowsAtOnce = 16;  // rows of a matrix that a thread takes at a time
+// Multiply-adds that are done about as soon as another thread has woken to help.
+constexpr std::int64_t kSmallWork = 1 << 18;
 
 // scores (n_keys) of one query head of one token: q (head_dim) · rows of k, `stride` apart.
 void score(
@@ -72,7 +75,8 @@ void embed(float* out, const TensorView& table, std::span<const int> tokens) {
 }
 
 void matmul(float* y, const float* x, const TensorView& w, int n, ThreadPool& threads) {
-  threads.parallel_for(w.rows, kRowsAtOnce, [&](std::int64_t begin, std::int64_t end) {
+  const std::int64_t grain = w.rows * w.cols * n < kSmallWork ? w.rows : kRowsAtOnce;
+  threads.parallel_for(w.rows, grain, [&](std::int64_t begin, std::int64_t end) {
     std::vector<float> row(static_cast<std::size_t>(w.cols));
     for (std::int64_t r = begin; r < end; ++r) {
       dequantize_row(w.dtype, w.row(r), row.data(), w.cols);
@@ -87,6 +91,10 @@ void add_bias(float* x, const float* bias, int n, int size) {
 
 void add(float* x, const float* y, std::int64_t size) {
   for (std::int64_t i = 0; i < size; ++i) x[i] += y[i];
+}
+
+void round_to_half(float* x, std::int64_t size) {
+  for (std::int64_t i = 0; i < size; ++i) x[i] = half_to_float(float_to_half(x[i]));
 }
 
 void rms_norm(float* out, const float* x, const float* weight, int n, int size, float eps) {
@@ -128,7 +136,10 @@ void attention(float* out,
   };
   for (std::size_t t = 0; t < inside.size(); ++t)
     prepare(inside[t], static_cast<std::size_t>(s.n_heads), n_keys_of(static_cast<int>(t)));
-  threads.parallel_for(std::int64_t{s.n} * s.n_heads, 1, [&](std::int64_t begin, std::int64_t end) {
+  const std::int64_t n_heads = std::int64_t{s.n} * s.n_heads;
+  const std::int64_t work = 2 * n_heads * s.head_dim * (s.position + s.n);
+  const std::int64_t grain = work < kSmallWork ? n_heads : 1;
+  threads.parallel_for(n_heads, grain, [&](std::int64_t begin, std::int64_t end) {
     std::vector<float> scores;
     for (std::int64_t i = begin; i < end; ++i) {  // one token's head
       const std::int64_t token = i / s.n_heads, head = i % s.n_heads;

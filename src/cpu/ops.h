@@ -27,6 +27,9 @@ void add_bias(float* x, const float* bias, int n, int size);
 // x (size) += y (size), in place.
 void add(float* x, const float* y, std::int64_t size);
 
+// x (size) to the nearest half, ties to even; beyond its range infinite.
+void round_to_half(float* x, std::int64_t size);
+
 // out (n, size) = x · weight (size) / sqrt(mean(x²) + eps); out may be x.
 void rms_norm(float* out, const float* x, const float* weight, int n, int size, float eps);
 

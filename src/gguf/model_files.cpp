@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cstring>
+#include <functional>
 #include <unordered_set>
 
 #include <fmt/format.h>
@@ -110,6 +112,19 @@ ModelFiles open_model_files(const std::string& path) {
 
 void check_unchanged(const ModelFiles& files) {
   for (const MappedFile& map : files.maps) map.check_unchanged();
+}
+
+void read_bytes(const ModelFiles& files, std::span<const std::byte> from, std::byte* to) {
+  for (const MappedFile& map : files.maps) {
+    const std::span<const std::byte> all = map.bytes();
+    if (std::less<>{}(from.data(), all.data()) ||
+        !std::less<>{}(from.data(), all.data() + all.size()))
+      continue;
+    const auto offset = static_cast<std::size_t>(from.data() - all.data());
+    HAIKUDA_CHECK(from.size() <= all.size() - offset);
+    return map.read({to, from.size()}, offset);
+  }
+  std::memcpy(to, from.data(), from.size());
 }
 
 ModelFiles open_model_bytes(std::span<const std::byte> bytes, const std::string& name) {

@@ -26,6 +26,8 @@ struct ModelFiles {
 ModelFiles open_model_files(const std::string& path);
 // Throws Error(model_file) when one of the files was written to since it was opened.
 void check_unchanged(const ModelFiles& files);
+// Copies bytes of a tensor, by reading where they lie in a file: MappedFile::read().
+void read_bytes(const ModelFiles& files, std::span<const std::byte> from, std::byte* to);
 // A model that lies in memory, which outlives the result.
 ModelFiles open_model_bytes(std::span<const std::byte> bytes, const std::string& name);
 

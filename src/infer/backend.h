@@ -8,17 +8,28 @@
 #include <string>
 #include <vector>
 
+#include "base/timeline.h"
 #include "infer/probe.h"
 #include "infer/sampler_options.h"
 #include "model/model.h"
 
 namespace haikuda {
 
+// What will be asked for first, to make ready for it.
+struct FirstUse {
+  int n_prompt = 0;     // tokens of the prompt; 0: not known
+  bool greedy = false;  // the greatest logit is chosen
+};
+
 struct BackendOptions {
   int n_ctx = 0;         // positions the KV cache holds; at least 1
   int n_threads = 0;     // of the host; 0: one for each core
-  int chunk = 512;       // tokens of a prompt computed at once
+  int chunk = 0;         // tokens of a prompt computed at once; 0: as the device likes
   int device_index = 0;  // of several GPUs
+  // The CPU rounds K and V to half precision, as GPUs keep them: to compare the two.
+  bool half_cache = false;
+  FirstUse first = {};
+  Timeline* timeline = nullptr;  // is told what loading does; outlives it
 };
 
 // K and V of one layer, as attention reads them: (position(), n_kv_heads, head_dim) each.

@@ -22,6 +22,7 @@ FILES = {
     "usr/share/haikuda/result.schema.json",
     "usr/share/haikuda/scripts/fetch_model.sh",
     "usr/share/doc/haikuda/README.md",
+    "usr/share/doc/haikuda/scripts/haiku.svg",
     "usr/share/doc/haikuda/copyright",
 }
 
@@ -31,6 +32,11 @@ def output(*command):
     if done.returncode != 0:
         sys.exit(f"package_test: {command} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
     return done.stdout
+
+
+def output_or_error(*command):
+    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=600)
+    return done.stdout + done.stderr
 
 
 def check(condition, what):
@@ -57,6 +63,9 @@ def check_files(package, folder, build):
     check(not wrong, f"unusual permissions: {wrong}")
     binary = folder / "usr/bin/haikuda"
     check(output(binary, "--version") == output(build / "haikuda", "--version"), "--version differs")
+    if "the model inside" in output_or_error(build / "haikuda", "info"):
+        poem = output(binary, "Write a haiku about rain", "--temp", "0", "--device", "cpu")
+        check(len(poem.splitlines()) == 3, f"the package's executable wrote no haiku: {poem}")
     check("smollm2-135m" in output("bash", folder / "usr/share/haikuda/scripts/fetch_model.sh", "--list"), "no models listed")
     check("RPATH" not in (dynamic := output("readelf", "-d", binary)) and "RUNPATH" not in dynamic, "there is an rpath")
 

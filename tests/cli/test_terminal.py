@@ -14,25 +14,26 @@ def escaped(text):
     return HIDDEN.sub(lambda m: f"\\x{ord(m[0]):02x}" if m[0] < "\x80" else f"\\u{{{ord(m[0]):x}}}", text)
 
 
+def shown_of(command):
+    """What a terminal gets that is stdout and stderr of the command."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=theirs, stderr=theirs,
+                               env=os.environ | {"TERM": "xterm", "NO_COLOR": "1"})
+    os.close(theirs)
+    data = b""
+    try:
+        while chunk := os.read(ours, 65536):
+            data += chunk
+    except OSError:  # how Linux says that the other side was closed
+        pass
+    os.close(ours)
+    process.wait(60)
+    return data.decode("utf-8", "strict").replace("\r\n", "\n")
+
+
 class TerminalSafety(CommandLineTest):
     """No byte of a stranger that a terminal would obey reaches one, on either stream."""
     label = "terminal"
-
-    def shown(self, command):
-        """What a terminal gets that is stdout and stderr of the command."""
-        ours, theirs = pty.openpty()
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=theirs, stderr=theirs,
-                                   env=os.environ | {"TERM": "xterm", "NO_COLOR": "1"})
-        os.close(theirs)
-        data = b""
-        try:
-            while chunk := os.read(ours, 65536):
-                data += chunk
-        except OSError:  # how Linux says that the other side was closed
-            pass
-        os.close(ours)
-        process.wait(TIMEOUT_S)
-        return data.decode("utf-8", "strict").replace("\r\n", "\n")
 
     def test_every_command_and_every_error(self):
         model = self.place.tiny("escapes", "--escapes")
@@ -56,7 +57,7 @@ class TerminalSafety(CommandLineTest):
         n_escaped = 0
         for command in commands:
             with self.subTest(command):
-                text = self.shown([self.place.binary, *map(str, command)])
+                text = shown_of([self.place.binary, *map(str, command)])
                 self.assertEqual(HIDDEN.findall(text), [], text[:400])
                 n_escaped += "\\x1b" in text or "\\u001b" in text
         self.assertGreater(n_escaped, len(commands) // 2, "hardly any command showed the bytes")
@@ -85,6 +86,11 @@ class TerminalOutput(CommandLineTest):
             want = escaped(piped)
             self.assertEqual(shown, want if want.endswith("\n") else want + "\n")
         self.assertGreater(n_hidden, 0, "the seeds gave no control character to look at")
+
+    def test_what_follows_the_text_begins_a_line(self):
+        for flags in ([], ["--num-samples", 2]):
+            lines = shown_of(self.command("-p", "hello", "-n", 4, "--temp", 0, *flags)).splitlines()
+            self.assertEqual(len([line for line in lines if "generated 4 tokens" in line and line.startswith("haikuda: ")]), 2 if flags else 1, lines)
 
     def test_nothing_generated_prints_nothing(self):
         self.assertEqual(self.on_terminal("-p", "hello", "-n", 0), [])

@@ -29,15 +29,17 @@ inline std::vector<int> random_tokens(int n, int n_vocab, std::uint64_t seed) {
 // A model whose file lies in memory.
 struct TinyModel {
   explicit TinyModel(const TinyModelOptions& options)
-      : bytes(make_tiny_model(options)), model(open_model_bytes(bytes, "tiny.gguf")) {}
+      : TinyModel(make_tiny_model(options), "tiny.gguf") {}
+  TinyModel(std::vector<std::byte> file, const char* name)
+      : bytes(std::move(file)), model(open_model_bytes(bytes, name)) {}
   std::vector<std::byte> bytes;
   Model model;
 
-  std::unique_ptr<Backend> on_cuda(int n_ctx = 256, int chunk = 512) const {
+  std::unique_ptr<Backend> on_cuda(int n_ctx = 256, int chunk = 0) const {
     return make_cuda_backend(model, {.n_ctx = n_ctx, .chunk = chunk});
   }
   std::unique_ptr<Backend> on_cpu(int n_ctx = 256) const {
-    return make_cpu_backend(model, {.n_ctx = n_ctx});
+    return make_cpu_backend(model, {.n_ctx = n_ctx, .half_cache = true});
   }
 };
 

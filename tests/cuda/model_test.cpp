@@ -77,7 +77,8 @@ TEST_CASE("model: fused decoding computes what its steps compute", "[cuda][model
   CAPTURE(architecture, dtype_name(type));
   const TinyModel tiny({.architecture = architecture, .dtype = type});
   const cuda::Stream stream = cuda::Stream::create();
-  const cuda::DeviceWeights weights(tiny.model.weights, stream);
+  cuda::DeviceWeights weights(tiny.model);
+  weights.wait();
   cuda::Forward forward(tiny.model, weights, {.n_ctx = 16, .chunk = 16, .has_bfloat16 = true},
                         stream);
   const std::vector<int> tokens = random_tokens(5, tiny.model.config.n_vocab, 6);
@@ -106,7 +107,7 @@ TEST_CASE("model: fused decoding computes what its steps compute", "[cuda][model
 TEST_CASE("model: prefill and decode compute the same", "[cuda][model]") {
   const std::string architecture = GENERATE(as<std::string>{}, "qwen2", "llama", "qwen3");
   const DType type = GENERATE(DType::F16, DType::BF16, DType::Q4_K);
-  const int n = GENERATE(1, 2, 4, 5, 40);
+  const int n = GENERATE(1, 2, 8, 9, 40);
   CAPTURE(architecture, dtype_name(type), n);
   const TinyModel tiny({.architecture = architecture, .dtype = type});
   const std::vector<int> tokens = random_tokens(n + 1, tiny.model.config.n_vocab, 6);
@@ -120,7 +121,7 @@ TEST_CASE("model: prefill and decode compute the same", "[cuda][model]") {
 }
 
 TEST_CASE("model: the size of chunks does not matter", "[cuda][model]") {
-  const DType type = GENERATE(DType::F32, DType::F16, DType::Q5_0);
+  const DType type = GENERATE(DType::F32, DType::BF16, DType::F16, DType::Q5_0);
   CAPTURE(dtype_name(type));
   const TinyModel tiny({.architecture = "qwen2", .dtype = type, .n_ctx = 1024});
   const int n = 600;
@@ -232,7 +233,7 @@ TEST_CASE("backend: says what it is and what it holds", "[cuda][model]") {
   CHECK_THAT(gpu->device_name(), contains_text(devices[0].name));
   CHECK(gpu->n_ctx() == 100);
   CHECK(gpu->device_bytes() > tiny.model.weights.total_bytes());
-  const int most = max_cuda_context(tiny.model, 0);
+  const int most = max_cuda_context(tiny.model, devices[0]);
   CHECK(most > 1000);
   WARN(gpu->device_name() << ", largest context of the tiny model " << most);
 }

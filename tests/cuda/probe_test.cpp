@@ -31,7 +31,7 @@ std::map<std::pair<int, Stage>, std::vector<float>> joined(const ShownStages& sh
 
 TEST_CASE("probe: cuda shows what the cpu shows", "[cuda][probe]") {
   const std::string architecture = GENERATE(as<std::string>{}, "qwen2", "llama", "qwen3");
-  const int chunk = GENERATE(3, 8, 512);  // by gemv; by cuBLAS with a rest of gemv; by cuBLAS
+  const int chunk = GENERATE(3, 9, 512);  // by gemv; by cuBLASLt with a rest of gemv; by cuBLASLt
   CAPTURE(architecture, chunk);
   const TinyModel tiny({.architecture = architecture, .dtype = DType::Q8_0});
   const int n_vocab = tiny.model.config.n_vocab;
@@ -56,7 +56,9 @@ TEST_CASE("probe: looking changes no bit on cuda", "[cuda][probe]") {
   const std::string architecture = GENERATE(as<std::string>{}, "qwen2", "qwen3");
   const TinyModel tiny({.architecture = architecture, .dtype = DType::F16});
   const std::vector<int> tokens = random_tokens(21, tiny.model.config.n_vocab, 4);
-  const auto looked_at = tiny.on_cuda(64, 8), alone = tiny.on_cuda(64, 8);
+  const int chunk = GENERATE(8, 16);  // by gemv; by cuBLASLt with a rest of gemv
+  CAPTURE(architecture, chunk);
+  const auto looked_at = tiny.on_cuda(64, chunk), alone = tiny.on_cuda(64, chunk);
   ShownStages shown;
   looked_at->set_probe(&shown);
   CHECK(logits_after(*looked_at, tokens) == logits_after(*alone, tokens));
@@ -72,8 +74,10 @@ TEST_CASE("probe: looking changes no bit on cuda", "[cuda][probe]") {
 
 TEST_CASE("probe: the cuda cache holds the keys that were shown, and the values as half",
           "[cuda][probe]") {
+  const int chunk = GENERATE(8, 16);
+  CAPTURE(chunk);
   const TinyModel tiny({.architecture = "qwen3", .dtype = DType::F16});
-  const auto gpu = tiny.on_cuda(64, 8);
+  const auto gpu = tiny.on_cuda(64, chunk);
   const ShownStages shown = shown_by(*gpu, tiny.model.config.n_vocab);
   for (int layer = 0; layer < tiny.model.config.n_layers; ++layer) {
     std::vector<float> k, v;

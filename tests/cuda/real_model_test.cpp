@@ -17,7 +17,7 @@ TEST_CASE("real model: cuda matches cpu over a prompt and 128 greedy tokens", "[
   if (path == nullptr) HAIKUDA_SKIP("HAIKUDA_TEST_MODEL is not set");
   const Model model(open_model_files(path));
   const int n_ctx = 1024;
-  const auto cpu = make_cpu_backend(model, {.n_ctx = n_ctx});
+  const auto cpu = make_cpu_backend(model, {.n_ctx = n_ctx, .half_cache = true});
   const auto gpu = make_cuda_backend(model, {.n_ctx = n_ctx});
   for (const int n_prompt : {1, 3, 12, 200}) {
     CAPTURE(n_prompt);

@@ -69,17 +69,14 @@ class DeviceSampler {
                  .n_ctx = n_ctx} {
     std::vector<double> bias(n_vocab_, 0.0);
     for (const LogitBias& b : options.logit_bias) bias[static_cast<std::size_t>(b.id)] += b.bias;
-    CUDA_CHECK(cudaMemcpy(bias_.data(), bias.data(), bias.size() * sizeof(double),
-                          cudaMemcpyHostToDevice));
-    CUDA_CHECK(cudaMemcpy(tokens_.data(), history.data(), history.size() * sizeof(int),
-                          cudaMemcpyHostToDevice));
+    bias_.write(bias);
+    tokens_.write(history);
     cuda::begin_sampling(buffers_, chain, sequence_, static_cast<int>(history.size()),
                          test_stream().get());
   }
 
   cuda::SampledToken next(const std::vector<float>& logits) {
-    CUDA_CHECK(cudaMemcpy(logits_.data(), logits.data(), logits.size() * sizeof(float),
-                          cudaMemcpyHostToDevice));
+    logits_.write(logits);
     cuda::sample_token(buffers_, test_stream().get());
     test_stream().synchronize();
     const cuda::SampledToken token = ring_.span()[sequence_ % cuda::kSampleRing];

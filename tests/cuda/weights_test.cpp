@@ -95,7 +95,8 @@ TEST_CASE("dequantize: to half and to bfloat16 rounds the exact values", "[cuda]
   if (bf16)
     cuda::dequantize_to_bf16(out.data(), w.device, test_stream().get());
   else
-    cuda::dequantize_to_f16(reinterpret_cast<__half*>(out.data()), w.device, test_stream().get());
+    cuda::dequantize_to_f16(reinterpret_cast<__half*>(out.data()), w.device, 0, rows,
+                            test_stream().get());
   std::vector<std::uint16_t> want;
   for (const float x : decoded(w)) want.push_back(bf16 ? float_to_bf16(x) : float_to_half(x));
   CHECK(out.read() == want);
@@ -105,7 +106,7 @@ TEST_CASE("gemv: cuda matches cpu for every type", "[cuda][ops][memcheck]") {
   const DTypeInfo& type = any_dtype();
   const auto [rows, cols] = GENERATE(table<int, int>(
       {{1, 1}, {9, 7}, {7, 32}, {8, 33}, {33, 256}, {5, 896}, {130, 1024}, {3, 4864}}));
-  const int n = GENERATE(1, 3);
+  const int n = GENERATE(1, 3, 8, 13);
   if (cols % type.block_elems != 0) return;
   CAPTURE(type.name, rows, cols, n);
   const TestMatrix w = random_matrix(type.dtype, rows, cols);
@@ -167,7 +168,7 @@ std::vector<float> cuda_matmul(const TestMatrix& w,
 TEST_CASE("gemm: cuda matches cpu for every type", "[cuda][ops][gemm]") {
   const DTypeInfo& type = any_dtype();
   const auto [n, rows, cols] =
-      GENERATE(table<int, int, int>({{5, 1, 256}, {17, 33, 256}, {64, 130, 768}, {7, 9, 31}}));
+      GENERATE(table<int, int, int>({{9, 1, 256}, {17, 33, 256}, {64, 130, 768}, {11, 9, 31}}));
   const bool has_bfloat16 = GENERATE(true, false);
   if (cols % type.block_elems != 0) return;
   CAPTURE(type.name, n, rows, cols, has_bfloat16);
@@ -181,7 +182,7 @@ TEST_CASE("gemm: activations beyond the range of half keep their precision", "[c
   const DType type = GENERATE(DType::F16, DType::Q8_0, DType::BF16, DType::F32);
   const float scale = GENERATE(1e-30f, 1e-9f, 1e-4f, 1e5f, 1e9f, 1e30f);
   CAPTURE(dtype_name(type), scale);
-  const int n = 8, rows = 40, cols = 256;
+  const int n = 12, rows = 40, cols = 256;
   const TestMatrix w = random_matrix(type, rows, cols);
   std::vector<float> x = random_normal(n * cols, 5);
   for (int i = 0; i < 3 * cols; ++i)
@@ -201,7 +202,7 @@ TEST_CASE("gemm: activations beyond the range of half keep their precision", "[c
 
 TEST_CASE("gemm: products that share an input may have any mixture of types",
           "[cuda][ops][gemm][memcheck]") {
-  const int n = 6, cols = 256;
+  const int n = 12, cols = 256;
   const DType types[] = {DType::Q4_K, DType::BF16, DType::F32, DType::F16, DType::MXFP4};
   std::vector<std::unique_ptr<TestMatrix>> w;
   cuda::Gemm::Sizes sizes{.n_rows = n};

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "base/half.h"
 #include "cpu/cpu_backend.h"
 #include "cpu/host_memory.h"
 #include "support/catch.h"
@@ -110,6 +111,21 @@ TEST_CASE("cpu backend: the context can be filled to its last position and not b
   backend->append(some_tokens(8, tiny.model.config.n_vocab));
   REQUIRE(backend->position() == 8);
   REQUIRE_THROWS_AS(backend->append(some_tokens(1, tiny.model.config.n_vocab)), Error);
+}
+
+TEST_CASE("cpu backend: a cache of halves holds halves and moves the logits a little",
+          "[cpu][model]") {
+  const Loaded tiny({});
+  const auto tokens = some_tokens(9, tiny.model.config.n_vocab);
+  const auto exact = backend_of(tiny.model);
+  const auto halves =
+      make_cpu_backend(tiny.model, {.n_ctx = 128, .n_threads = 1, .half_cache = true});
+  exact->append(tokens);
+  halves->append(tokens);
+  const double error = nmse(logits_of(*halves), logits_of(*exact));
+  CHECK(error > 0);
+  CHECK(error < 1e-5);
+  for (const float x : halves->cached_kv(0).k) CHECK(x == half_to_float(float_to_half(x)));
 }
 
 TEST_CASE("available memory: told by /proc, guessed where that is not mounted", "[cpu]") {

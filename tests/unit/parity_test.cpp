@@ -107,6 +107,12 @@ TEST_CASE("parity: small random models match transformers", "[parity][small]") {
   }
 }
 
+TEST_CASE("parity: the model inside the executable matches transformers", "[parity][small]") {
+  const nlohmann::json golden = read_golden("haiku");
+  REQUIRE(golden["prompts"].size() >= 20);
+  check_golden(golden, open_model_files(HAIKUDA_TEST_DIR "/../src/app/haiku.gguf"));
+}
+
 TEST_CASE("parity: SmolLM2 matches transformers", "[parity][smollm2]") {
   auto files = open_fetched("smollm2-135m");
   if (!files) HAIKUDA_SKIP("scripts/fetch_model.sh smollm2-135m fetches the model");

@@ -19,6 +19,15 @@ TEST_CASE("thread pool: every index exactly once, for many small jobs", "[base]"
   }
 }
 
+TEST_CASE("thread pool: the caller waits for a range that a worker has begun", "[base]") {
+  ThreadPool pool(16);  // more than there are processors, so that workers are held up anywhere
+  std::atomic<int> n = 0;
+  constexpr int kRounds = 100000;
+  for (int round = 0; round < kRounds; ++round)
+    pool.parallel_for(16, 1, [&](std::int64_t, std::int64_t) { ++n; });
+  REQUIRE(n == 16 * kRounds);
+}
+
 TEST_CASE("thread pool: an exception in any thread reaches the caller, and the pool goes on",
           "[base]") {
   ThreadPool pool(3);
