@@ -29,7 +29,7 @@ QkvShape qkv_shape_of(const ModelConfig& c, int n) {
 // Floats that attention needs for any number of tokens up to `chunk`.
 std::size_t splits_size(const ModelConfig& c, int chunk) {
   std::size_t size = attend_token_scratch(qkv_shape_of(c, 1)).n_partial;
-  for (const int n : {1, std::min(chunk, kMaxGemvTokens), chunk})
+  for (const int n : {1, std::min(chunk, kMaxSplitTokens), chunk})
     size = std::max(size, attention_scratch_size({n, c.n_heads, c.n_kv_heads, c.head_dim}));
   return size;
 }

@@ -16,8 +16,9 @@ struct Residency {
 // kernel's blocks find room beside them. A long x is fetched and converted once a multiprocessor,
 // by one large block; a short one costs little, and smaller blocks wait less for each other.
 // Measured on an H100, over all plans of the shapes of a 0.5B and a 7B model.
-constexpr Residency kOfShortX = {8, 2}, kOfLongX = {16, 1};
+constexpr Residency kOfShortX = {8, 2}, kOfLargeOrLongX = {16, 1};
 constexpr int kLongX = 512;  // vectors of 16 bytes
+constexpr double kLargeBytes = 48e6;
 // Bytes that a multiprocessor gets from memory in a cycle: 4.5 TB/s over 132 at 1.75 GHz.
 constexpr double kMemoryBytes = 19.5;
 // Bytes that it moves into and out of shared memory in a cycle.
@@ -28,11 +29,11 @@ constexpr double kChunkLatency = 160, kRowLatency = 150, kSecondRow = 1.2;
 // Cycles until what a block asked for of x is there, and the loads of a thread that they cover
 // (kLoadsAhead in device/staged_x.cuh).
 constexpr double kXLatency = 600;
-constexpr int kXLoads = 4;
+constexpr int kXLoads = 2;
 constexpr int kLanes =
     128;  // instructions of single threads that a multiprocessor starts in a cycle
 // Other plans than the simplest have to promise more than the model's error.
-constexpr double kClearlyLess = 0.95;
+constexpr double kClearlyLess = 0.9;
 // What quantizing its output may cost gate_up before `down` does it instead, in every block.
 constexpr double kQuantizeSlack = 1.15;
 constexpr int ceil_div(int a, int b) {
@@ -86,12 +87,14 @@ double plan_cost(const GemvShape& shape, const GemvPlan& plan, int n_sms) {
 
 GemvPlan choose_plan(const GemvShape& shape, int n_sms) {
   HAIKUDA_CHECK(shape.rows >= 1 && shape.n_chunks >= 1 && n_sms >= 1);
-  const Residency& residency = shape.n_x_vectors >= kLongX ? kOfLongX : kOfShortX;
+  const double n_bytes = static_cast<double>(shape.rows) * shape.n_chunks * shape.chunk_bytes;
+  const bool is_large = shape.n_x_vectors >= kLongX || n_bytes >= kLargeBytes;
+  const Residency& residency = is_large ? kOfLargeOrLongX : kOfShortX;
   GemvPlan best;
   double best_cost = -1;
   for (int warps_per_row = 1; warps_per_row <= 8; warps_per_row *= 2)
-    for (int n_streams = shape.one_row_at_a_time ? 1 : 2; n_streams >= 1; --n_streams) {
-      if (warps_per_row > shape.n_chunks) continue;
+    if (warps_per_row <= shape.n_chunks) {
+      const int n_streams = shape.one_row_at_a_time ? 1 : 2;
       const GemvPlan plan = make_plan(shape, residency, warps_per_row, n_streams, n_sms);
       const double cost = plan_cost(shape, plan, n_sms);
       if (best_cost >= 0 && cost >= kClearlyLess * best_cost) continue;  // the simpler comes first

@@ -255,7 +255,7 @@ constexpr int kAttentionSlice = 64;
 // Blocks over the keys of one head; constant, so that the grid does not depend on the position.
 constexpr int kAttentionSplits = 32;
 // Tokens up to which it is split: more fill the GPU by themselves.
-constexpr int kMaxSplitTokens = 8;
+constexpr int kMaxSplitTokens = 16;
 // Floats of scratch that attention_decode needs.
 std::size_t attention_scratch_size(const AttentionShape& shape);
 

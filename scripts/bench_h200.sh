@@ -48,7 +48,7 @@ if [ "$device" = cuda ]; then
   step "ops against the CPU" 90 "$tests" '[ops]' -r compact
   step "models against the CPU" 90 "$tests" '[model]' -r compact
   if command -v compute-sanitizer >/dev/null; then
-    step racecheck 90 compute-sanitizer --tool racecheck --error-exitcode 1 "$tests" '[memcheck]' -r compact
+    HAIKUDA_THIN=1 step racecheck 90 compute-sanitizer --tool racecheck --error-exitcode 1 "$tests" '[sanitize]' -r compact
   else
     echo "bench_h200: racecheck skipped: compute-sanitizer is not on PATH"
   fi

@@ -2,9 +2,12 @@
 """Plants one mistake at a time into a checkout, builds, and runs the test that must notice. Undoes it, also when interrupted.
 
     tests/mutations.py BUILD_FOLDER [NAME ...]        NAME: only these; --list names them
+    tests/mutations.py --cuda OUT BUILD_FOLDER        the mistakes in kernels: an executable of each goes to OUT,
+    tests/mutations.py --run OUT                      and is run there, where there is a GPU
 
 Exits 1 when a mistake went unnoticed. tests/README.md says what each stands for. Sources must be as committed."""
 import argparse
+import contextlib
 import pathlib
 import subprocess
 import sys
@@ -44,6 +47,9 @@ MUTATIONS = [
     ("closed streams left closed", "src/main.cpp", "  haikuda::reserve_standard_streams();\n", "", "faults"),
     ("a thread destroyed while it runs", "src/base/thread_pool.cpp", "    stop();  // a thread that runs must not be destroyed\n", "",
      "allocation_failures"),
+    ("parts not waited for", "src/base/part_workers.cpp", "  join();\n  const std::lock_guard", "  const std::lock_guard", "unit"),
+    ("exception of a thread lost", "src/base/part_workers.cpp", "    if (!error_) error_ = std::current_exception();\n", "",
+     "unit"),
     ("no memory taken for a bad pattern", "src/text/pretokenizer.cpp", "error == PCRE2_ERROR_HEAP_FAILED", "false",
      "allocation_failures"),
     ("cache not checked", "src/cpu/kv_cache.cpp", "if (!data_)", "if (false)", "allocation_failures"),
@@ -55,7 +61,33 @@ MUTATIONS = [
      "path_or_name, printable(model_folder())", "terminal"),
 ]
 
-TARGETS = {"hostile_bytes": ["haikuda_tests"], "allocation_failures": ["haikuda_allocation_test"]}
+# The same for kernels and what drives them; the last is the test of haikuda_cuda_tests that notices.
+CUDA_MUTATIONS = [
+    ("upload not waited for", "cuda/upload.cpp", "  workers_->wait();\n", "", "upload: tensors of any size*"),
+    ("cuBLASLt status ignored", "cuda/cublas_lt.cpp", "if (status != CUBLAS_STATUS_SUCCESS)", "if (false)",
+     "cublas_lt: what the library refuses*"),
+    ("unchecked product of scratch", "cuda/forward.cpp", "return static_cast<std::size_t>(a) * static_cast<std::size_t>(b);",
+     "return static_cast<unsigned>(a) * static_cast<unsigned>(b);", "scratch: sizes beyond*"),
+    ("room of a product unchecked", "cuda/gemm.cpp", "HAIKUDA_CHECK(input_bytes(size) <= input_.bytes() &&",
+     "HAIKUDA_CHECK(size <= input_.bytes() ||", "gemm: more than it has room for*"),
+    ("float atomic", "cuda/kernels/attention_decode.cu", """  for (int i = threadIdx.x; i < head_dim; i += kThreads) {
+    float x = 0;
+#pragma unroll 8
+    for (int s = 0; s < n_splits; ++s)
+      x += weight_of[s] * first[static_cast<std::int64_t>(s) * (head_dim + 2) + i];
+    out[(token * n_heads + head) * head_dim + i] = x / sum;
+  }
+""", """  float* row = out + (token * n_heads + head) * head_dim;
+  for (int i = threadIdx.x; i < head_dim; i += kThreads) row[i] = 0;
+  __syncthreads();
+  for (int i = threadIdx.x; i < head_dim * n_splits; i += kThreads)
+    atomicAdd(row + i % head_dim, weight_of[i / head_dim] * first[(i / head_dim) * (head_dim + 2) + i % head_dim] / sum);
+""", "attention: three runs*"),
+    ("NaN not counted", "cuda/kernels/argmax.cu", "    best = merged(best, values[i],", "    if (!isnan(values[i])) best = merged(best, values[i],",
+     "argmax: the lowest of equals*"),
+]
+
+TARGETS = {"hostile_bytes": ["haikuda_tests"], "unit": ["haikuda_tests"], "allocation_failures": ["haikuda_allocation_test"]}
 
 
 def run(*command):
@@ -70,20 +102,54 @@ def is_noticed(folder, test):
     return "tests failed out of" in done.stdout and "***Skipped" not in done.stdout
 
 
-def plant(folder, mutation):
-    name, file, old, new, test = mutation
+@contextlib.contextmanager
+def planted(mutation):
+    name, file, old, new, _ = mutation
     path = ROOT / file
     text = path.read_text()
     if text.count(old) != 1:
         sys.exit(f"mutations: {name}: {file} has this {text.count(old)} times: {old}")
-    start = time.monotonic()
     try:
         path.write_text(text.replace(old, new))
-        noticed = is_noticed(folder, test)
+        yield
     finally:
         path.write_text(text)
+
+
+def plant(folder, mutation):
+    name, file, _, _, test = mutation
+    start = time.monotonic()
+    with planted(mutation):
+        noticed = is_noticed(folder, test)
     print(f"{'noticed  ' if noticed else 'UNNOTICED'} {name:36} {file:34} {test} {time.monotonic() - start:.0f} s", flush=True)
     return noticed
+
+
+def executable(out, mutation):
+    return pathlib.Path(out) / mutation[0].replace(" ", "_")
+
+
+def build_cuda(folder, out):
+    pathlib.Path(out).mkdir(parents=True, exist_ok=True)
+    for mutation in CUDA_MUTATIONS:
+        with planted(mutation):
+            build = run("cmake", "--build", folder, "-j", "1", "--target", "haikuda_cuda_tests")
+            if build.returncode != 0:
+                sys.exit(f"mutations: {mutation[0]}: it does not build:\n{build.stdout[-3000:]}")
+            run("strip", "-o", executable(out, mutation), f"{folder}/tests/cuda/haikuda_cuda_tests")
+    return 0
+
+
+# A test that did not run has no status of Catch2's, which is the number of assertions that failed.
+def run_cuda(out):
+    n = 0
+    for mutation in CUDA_MUTATIONS:
+        done = run(executable(out, mutation), mutation[4])
+        noticed = done.returncode != 0 and "test cases:" in done.stdout
+        n += noticed
+        print(f"{'noticed  ' if noticed else 'UNNOTICED'} {mutation[0]:32} {mutation[1]:36} {mutation[4]}", flush=True)
+    print(f"{n} of {len(CUDA_MUTATIONS)} planted mistakes in kernels noticed")
+    return 0 if n == len(CUDA_MUTATIONS) else 1
 
 
 def main():
@@ -91,7 +157,13 @@ def main():
     parser.add_argument("folder", nargs="?")
     parser.add_argument("names", nargs="*")
     parser.add_argument("--list", action="store_true")
+    parser.add_argument("--cuda", metavar="OUT")
+    parser.add_argument("--run", metavar="OUT")
     arguments = parser.parse_args()
+    if arguments.run:
+        return run_cuda(arguments.run)
+    if arguments.cuda:
+        return build_cuda(arguments.folder, arguments.cuda)
     if arguments.list or not arguments.folder:
         print("\n".join(m[0] for m in MUTATIONS))
         return 0

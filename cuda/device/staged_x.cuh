@@ -75,21 +75,17 @@ __device__ inline float sum_of_squares(const float4& v) {
 
 // A thread takes the vectors threadIdx.x + j · blockDim.x of x; so many of them are asked for
 // before the first is used, or each would cost the latency of the L2 cache.
-constexpr int kLoadsAhead = 4;
+constexpr int kLoadsAhead = 2;
 
-// Of gamma, which depends on nothing, the first of them are on their way before the block waits for
-// its predecessor.
+// Of gamma, which depends on nothing, the first is on its way before the block waits for its
+// predecessor.
 struct GammaAhead {
-  float4 vectors[2];
+  float4 first;
 
   __device__ explicit GammaAhead(const XSource& in) {
-#pragma unroll
-    for (int j = 0; j < 2; ++j) {
-      const int v = threadIdx.x + j * blockDim.x;
-      const bool is_there = in.gamma != nullptr && v < in.cols / 4;
-      vectors[j] =
-          is_there ? reinterpret_cast<const float4*>(in.gamma)[v] : make_float4(1, 1, 1, 1);
-    }
+    const int v = threadIdx.x;
+    const bool is_there = in.gamma != nullptr && v < in.cols / 4;
+    first = is_there ? reinterpret_cast<const float4*>(in.gamma)[v] : make_float4(1, 1, 1, 1);
   }
 };
 
@@ -102,14 +98,15 @@ __device__ float for_each_vector(const XSource& in, const GammaAhead& ahead, con
   const auto* gamma = reinterpret_cast<const float4*>(in.gamma);
   const int lane = kWholeWarps ? thread % kWarpSize : 0;
   float squares = 0;
+#pragma unroll 1  // instructions are fetched cold: small code is fast code
   for (int first = thread; first - lane < n; first += kLoadsAhead * step) {
     float4 x[kLoadsAhead], g[kLoadsAhead];
 #pragma unroll
     for (int j = 0; j < kLoadsAhead; ++j) {
       const int v = first + j * step;
       x[j] = v < n ? load_activations(in.x + 4 * v) : make_float4(0, 0, 0, 0);
-      if (j < 2 && first == thread)
-        g[j] = ahead.vectors[j];
+      if (j == 0 && first == thread)
+        g[j] = ahead.first;
       else
         g[j] = gamma != nullptr && v < n ? gamma[v] : make_float4(1, 1, 1, 1);
     }

@@ -42,7 +42,7 @@ void launch_shared(void (*kernel)(Params...),
                    std::size_t shared_bytes,
                    cudaStream_t stream,
                    const Args&... args) {
-  constexpr std::size_t kWithoutAsking = 48 << 10;
+  constexpr std::size_t kWithoutAsking = 32 << 10;  // of 48 KB, beside what a kernel declares
   if (shared_bytes > kWithoutAsking)
     CUDA_CHECK(cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel),
                                     cudaFuncAttributeMaxDynamicSharedMemorySize,
@@ -65,11 +65,15 @@ void launch_dependent(void (*kernel)(Params...),
                       std::size_t shared_bytes,
                       cudaStream_t stream,
                       const Args&... args) {
-  constexpr std::size_t kWithoutAsking = 48 << 10;
+  constexpr std::size_t kWithoutAsking = 32 << 10;  // of 48 KB, beside what a kernel declares
   if (shared_bytes > kWithoutAsking)
     CUDA_CHECK(cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel),
                                     cudaFuncAttributeMaxDynamicSharedMemorySize,
                                     static_cast<int>(shared_bytes)));
+  // Kernels overlap only where they agree on how the L1 cache and shared memory share their bytes.
+  CUDA_CHECK(cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel),
+                                  cudaFuncAttributePreferredSharedMemoryCarveout,
+                                  cudaSharedmemCarveoutMaxShared));
   cudaLaunchAttribute early{};
   early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
   early.val.programmaticStreamSerializationAllowed = 1;

@@ -107,6 +107,7 @@ std::unique_ptr<Backend> make_backend(const Model& model,
   backend.n_threads = options.n_threads;
   if (!placement.cuda_device) {
     backend.chunk = options.ubatch > 0 ? options.ubatch : kCpuChunk;
+    backend.half_cache = placement.half_cache;
     return make_cpu_backend(model, backend);
   }
   if (options.ubatch > 0) backend.chunk = options.ubatch;

@@ -23,6 +23,8 @@ struct Placement {
 
   // Bytes of an element of the KV cache: F16 on a GPU, F32 on the CPU.
   int kv_elem_bytes() const { return cuda_device ? 2 : 4; }
+  // The CPU rounds what it caches as a GPU does, whose run it is compared with.
+  bool half_cache = false;
   bool fits() const { return n_ctx >= 1 && n_ctx <= n_ctx_max; }
 };
 

@@ -27,9 +27,14 @@ struct Patient {
   bool is_half = false;
 };
 
-Patient load(const Model& model, ModelOptions options, int n_tokens, Process& process) {
+Patient load(const Model& model,
+             ModelOptions options,
+             int n_tokens,
+             Process& process,
+             bool half_cache = false) {
   options.n_ctx = std::max(n_tokens, kRepeats);
-  const Placement placement = place_model(model, options, process);
+  Placement placement = place_model(model, options, process);
+  placement.half_cache = half_cache;
   if (!placement.note.empty()) tell(fmt::format("haikuda: note: {}\n", placement.note));
   check_fits(placement);
   return {make_backend(model, options, placement, process), placement.cuda_device.has_value()};
@@ -41,10 +46,11 @@ bool is_model_file(const std::string& path) {
   return in.read(magic.data(), magic.size()) && std::string_view(magic.data(), 4) == "GGUF";
 }
 
-// The same tokens on the CPU, of this model or of another one.
+// The same tokens on the CPU, of this model or of another one; half_cache: as a GPU's.
 OtherRun run_on_cpu(const DiagnoseOptions& options,
                     const Model& mine,
                     const Examination& exam,
+                    bool half_cache,
                     Process& process) {
   std::optional<Model> other;
   if (options.against != "cpu") {
@@ -60,7 +66,7 @@ OtherRun run_on_cpu(const DiagnoseOptions& options,
   ModelOptions cpu = options;
   cpu.device = {DeviceKind::cpu, 0};
   const Model& model = other ? *other : mine;
-  const Patient patient = load(model, cpu, exam.n_tokens(), process);
+  const Patient patient = load(model, cpu, exam.n_tokens(), process, half_cache);
   const std::span<const int> tokens = exam.tokens;
   const auto n_prompt = static_cast<std::size_t>(exam.n_prompt);
   OtherRun out;
@@ -115,7 +121,7 @@ ExitCode run_diagnose(const DiagnoseOptions& options, Process& process) {
                        exam.n_tokens() - exam.n_prompt,
                        std::nullopt};
   if (!options.against.empty()) {
-    if (!other) other = run_on_cpu(options, model, exam, process);
+    if (!other) other = run_on_cpu(options, model, exam, patient.is_half, process);
     facts.comparison =
         compare_runs(model.config, exam.run, *other,
                      patient.is_half || other->is_half ? kHalfComparison : kExactComparison);

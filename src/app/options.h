@@ -151,7 +151,9 @@ struct DetokenizeOptions {
 };
 
 struct DiagnoseOptions : ModelOptions {
-  std::string prompt = "The quick brown fox jumps over the lazy dog.";
+  // More than 16 tokens: a GPU multiplies as many as that in another way than fewer.
+  std::string prompt =
+      "The quick brown fox jumps over the lazy dog. Pack my box with five dozen liquor jugs.";
   int n_decode = 8;
   std::string against;  // "cpu", a trace or a model file; empty: nothing
   std::string report;   // HTML file; empty: none

@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include "inspect/chain_bound.h"
 #include "inspect/nmse.h"
 #include "inspect/rules.h"
 
@@ -84,8 +85,8 @@ void check_kept(const Checkup& c, Diagnosis& out) {
 
 void check_prefill(const Checkup& c, Diagnosis& out) {
   Verdict v{.group = "KV cache", .rule = "prefill and a token at a time agree"};
-  const double bound = 10 * c.rounding;  // it grows from layer to layer
-  v.threshold = "NMSE <= " + figure_text(bound);
+  const ChainBound bound(c.config(), c.exam.run, kChained * c.rounding);
+  v.threshold = "NMSE <= " + figure_text(kChained * c.rounding);
   double worst = 0;
   for (const auto& [key, row] : c.exam.stepwise.all()) {
     const auto& [layer, stage, position] = key;
@@ -96,7 +97,7 @@ void check_prefill(const Checkup& c, Diagnosis& out) {
       continue;
     const double error = nmse(row, at_once);
     worst = std::max(worst, error);
-    if (error > bound &&
+    if (error > bound.of(key) &&
         (v.grade == Grade::good || layer < v.layer || (layer == v.layer && stage < *v.stage))) {
       v.grade = Grade::good;
       v.flag(Grade::red, stage, layer, position,

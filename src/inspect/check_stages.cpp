@@ -123,7 +123,7 @@ void StageChecker::check_inputs() {
     for (const double radians : rotation_.radians) theta.push_back(static_cast<float>(p * radians));
     const RowView shown = row(Stage::rope_theta, -1, p);
     if (check(Stage::rope_theta).fails_first(shown, theta, -1, p))
-      check(Stage::rope_theta).explain("other angles than the metadata gives");
+      check(Stage::rope_theta).explain(explainer_.angles(shown, rotation_, p));
   }
 }
 
@@ -194,10 +194,13 @@ void StageChecker::check_scores(int layer, int p) {
     check(Stage::attn_weights).explain(explainer_.weights(weights, scores, config.n_heads));
   if (weights.size() != keys.size() * static_cast<std::size_t>(config.n_heads)) return;
   const Row mixed = recompute::mix(weights, values, kv_head, config.head_dim);
-  if (check(Stage::attn_output).fails_first(output, mixed, layer, p, config.n_heads))
-    check(Stage::attn_output)
-        .explain(explainer_.mix(output, weights, values, config.n_heads, config.n_kv_heads,
-                                config.head_dim));
+  if (!check(Stage::attn_output).fails_first(output, mixed, layer, p, config.n_heads)) return;
+  std::string cause =
+      explainer_.attention(output, q, keys, values, config.n_kv_heads, config.head_dim);
+  if (cause.empty())
+    cause =
+        explainer_.mix(output, weights, values, config.n_heads, config.n_kv_heads, config.head_dim);
+  check(Stage::attn_output).explain(std::move(cause));
 }
 
 void StageChecker::check_sum(Stage stage, Stage block, int layer) {

@@ -7,6 +7,7 @@
 
 #include <fmt/format.h>
 
+#include "inspect/chain_bound.h"
 #include "inspect/nmse.h"
 #include "inspect/stage_stats.h"
 
@@ -56,6 +57,7 @@ Comparison compare_runs(const ModelConfig& config,
                         double bound) {
   Comparison out{.name = other.name, .bound = bound, .first = {}, .by_layer = {}};
   out.by_layer.assign(static_cast<std::size_t>(config.n_layers), -1);
+  const ChainBound bounds(config, run, bound);
   std::optional<StageRows::Key> first;
   for (const auto& [key, theirs] : other.rows.all()) {
     const std::span<const float> mine = run.row(key);
@@ -70,11 +72,12 @@ Comparison compare_runs(const ModelConfig& config,
       double& of_layer = out.by_layer[static_cast<std::size_t>(layer)];
       of_layer = std::max(of_layer, error);
     }
-    if (error <= bound || (first && order_of(*first) < order_of(key))) continue;
+    const double allowed = bounds.of(key);
+    if (error <= allowed || (first && order_of(*first) < order_of(key))) continue;
     first = key;
     out.first = {stage, layer, position,
                  mine.size() == theirs.size()
-                     ? first_head_above(mine, theirs, n_heads_of(stage, config), bound)
+                     ? first_head_above(mine, theirs, n_heads_of(stage, config), allowed)
                      : -1,
                  error};
   }

@@ -33,7 +33,7 @@ struct Parting {
 
 struct Comparison {
   std::string name;  // of the other run
-  double bound = 0;  // NMSE that rounding explains
+  double bound = 0;  // NMSE that rounding explains where nothing magnifies it (chain_bound.h)
   int n_rows = 0;    // that both have
   double greatest = 0;
   std::optional<Parting> first;  // in the order of the computation

@@ -13,6 +13,8 @@ namespace {
 using recompute::Row;
 using recompute::RowView;
 
+constexpr double kBases[] = {1e4, 1e6, 5e5, 1e5, 5e6};  // of RoPE, that models have
+
 bool all_zero(RowView row) {
   return std::all_of(row.begin(), row.end(), [](float x) { return x == 0; });
 }
@@ -97,11 +99,26 @@ std::string Explainer::activation(RowView got, RowView gate, RowView up) const {
   return "not silu(gate) · up";
 }
 
+std::string Explainer::angles(RowView got,
+                              const recompute::Rotation& rotation,
+                              int position) const {
+  if (all_zero(got)) return "the position is stuck at zero";
+  for (const double base : kBases) {
+    Row angles;
+    for (std::size_t i = 0; i < rotation.radians.size(); ++i)
+      angles.push_back(static_cast<float>(
+          position * std::pow(base, -2.0 * static_cast<double>(i) / rotation.n_dims)));
+    if (same(got, angles)) return fmt::format("RoPE's base is {} on the device", base);
+  }
+  return "other angles than the metadata gives";
+}
+
 std::string Explainer::rope(RowView got,
                             RowView x,
                             const recompute::Rotation& rotation,
                             int position,
                             double freq_base) const {
+  if (all_zero(got)) return "zero: not written to the slot that is read";
   if (same(got, x)) return "not rotated: the position is stuck at zero, or RoPE is not applied";
   recompute::Rotation other = rotation;
   other.style = rotation.style == RopeStyle::neox ? RopeStyle::interleaved : RopeStyle::neox;
@@ -115,7 +132,7 @@ std::string Explainer::rope(RowView got,
     if (same(got, recompute::rope(x, rotation, position + shift)))
       return fmt::format("rotated as position {}: off by one", position + shift);
   if (same(got, recompute::rope(x, rotation, -position))) return "rotated the wrong way";
-  for (const double base : {1e4, 1e6, 5e5, 1e5, 5e6}) {
+  for (const double base : kBases) {
     for (std::size_t i = 0; i < other.radians.size(); ++i)
       other.radians[i] = std::pow(base, -2.0 * static_cast<double>(i) / rotation.n_dims);
     other.style = rotation.style;

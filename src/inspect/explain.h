@@ -34,6 +34,7 @@ struct Explainer {
                       RowView x,
                       const std::vector<Candidate>& others,
                       ThreadPool& threads) const;
+  std::string angles(RowView got, const recompute::Rotation& rotation, int position) const;
   std::string rope(RowView got,
                    RowView x,
                    const recompute::Rotation& rotation,
@@ -55,6 +56,13 @@ struct Explainer {
                   int n_heads,
                   int n_kv_heads,
                   int head_dim) const;
+  // From the rotated q on, where the device keeps to itself what lies between.
+  std::string attention(RowView got,
+                        RowView q,
+                        const std::vector<RowView>& keys,
+                        const std::vector<RowView>& values,
+                        int n_kv_heads,
+                        int head_dim) const;
   std::string sum(RowView got, RowView stream, RowView block) const;
   std::string activation(RowView got, RowView gate, RowView up) const;
 

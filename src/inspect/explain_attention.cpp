@@ -105,4 +105,34 @@ std::string Explainer::mix(RowView got,
   return "not the values shown, weighted: the cache holds others, or the mask differs";
 }
 
+std::string Explainer::attention(RowView got,
+                                 RowView q,
+                                 const std::vector<RowView>& keys,
+                                 const std::vector<RowView>& values,
+                                 int n_kv_heads,
+                                 int head_dim) const {
+  if (!all_finite(got))
+    return "not finite: q · k overflows, or softmax does not subtract the greatest score";
+  const int n_heads = static_cast<int>(q.size()) / head_dim;
+  const std::vector<int> division = kv_heads_by_division(n_heads, n_kv_heads);
+  const double scale = 1 / std::sqrt(static_cast<double>(head_dim));
+  const auto gives = [&](const std::vector<RowView>& k, const std::vector<RowView>& v,
+                         const std::vector<int>& kv_head, double by) {
+    const Row weights = recompute::softmax(recompute::scores(q, k, kv_head, by), n_heads).weights;
+    return same(got, recompute::mix(weights, v, kv_head, head_dim));
+  };
+  if (gives(keys, values, kv_heads_by_modulo(n_heads, n_kv_heads), scale))
+    return "heads take their KV head by remainder (h mod n_kv) and not by division";
+  if (gives(keys, values, division, 1)) return "the scale 1/sqrt(head_dim) is missing";
+  if (keys.size() == 1) return {};
+  if (gives({keys.back()}, {values.back()}, division, scale))
+    return "the mask ignores the past: each token sees itself alone";
+  if (gives({keys.begin(), keys.end() - 1}, {values.begin(), values.end() - 1}, division, scale))
+    return "the mask hides a token from itself: off by one";
+  const Row empty(keys[0].size());
+  if (gives(one_slot_later(keys, empty), one_slot_later(values, empty), division, scale))
+    return "the cache's slots are off by one";
+  return {};
+}
+
 }  // namespace haikuda

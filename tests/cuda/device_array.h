@@ -2,6 +2,7 @@
 // written.
 #pragma once
 
+#include <cstdlib>
 #include <cstring>
 #include <span>
 #include <vector>
@@ -14,6 +15,13 @@
 #include "support/catch.h"
 
 namespace haikuda::test {
+
+// HAIKUDA_THIN is set, as under compute-sanitizer: each kernel is to be seen at work with each
+// type, not with each shape. Tests that run there have the tag [sanitize].
+inline bool is_thin() {
+  static const bool is = std::getenv("HAIKUDA_THIN") != nullptr;
+  return is;
+}
 
 inline const cuda::Stream& test_stream() {
   static const cuda::Stream stream = cuda::Stream::create();

@@ -1,5 +1,5 @@
 // main() of the CUDA tests: exit status 4 and a line on stderr, "skipped: …", where no GPU can be
-// used.
+// used. The last line on stdout says how many kernels were launched.
 #if __has_include(<catch2/catch_session.hpp>)
 #include <catch2/catch_session.hpp>
 #else
@@ -10,6 +10,7 @@
 #include <cstdio>
 
 #include "cuda/cuda_backend.h"
+#include "launched_kernels.h"
 
 int main(int argc, char** argv) {
   constexpr int kSkipped = 4;
@@ -18,5 +19,7 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "skipped: no CUDA device (%s)\n", reason.c_str());
     return kSkipped;
   }
-  return Catch::Session().run(argc, argv);
+  const int status = Catch::Session().run(argc, argv);
+  haikuda::test::report_launched_kernels();
+  return status;
 }

@@ -62,8 +62,8 @@ TEST_CASE("model: greedy text over 128 tokens", "[cuda][model]") {
   check_agreement({.architecture = "llama", .dtype = DType::Q4_K}, 10, 128);
 }
 
-// Short enough for the memory checker.
-TEST_CASE("model: a prompt and a few tokens", "[cuda][model][memcheck]") {
+// Short enough for compute-sanitizer.
+TEST_CASE("model: a prompt and a few tokens", "[cuda][model][sanitize]") {
   check_agreement({.architecture = "qwen2", .dtype = DType::F16, .n_layers = 1}, 40, 3);
   check_agreement({.architecture = "llama", .dtype = DType::Q4_K, .n_layers = 1}, 40, 3);
   check_agreement({.architecture = "qwen3", .dtype = DType::BF16, .n_layers = 1}, 40, 3);

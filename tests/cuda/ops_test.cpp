@@ -28,10 +28,11 @@ cuda::ArgmaxResult cuda_argmax(const std::vector<float>& values) {
 
 }  // namespace
 
-TEST_CASE("rms_norm: cuda matches cpu", "[cuda][ops][memcheck]") {
+TEST_CASE("rms_norm: cuda matches cpu", "[cuda][ops][sanitize]") {
   const int size = GENERATE(1, 31, 32, 33, 256, 257, 896, 4864);
   const int n = GENERATE(1, 5);
   const float scale = GENERATE(1e-6f, 1.0f, 1e6f);
+  if (is_thin() && scale != 1) return;
   CAPTURE(size, n, scale);
   std::vector<float> x = random_normal(static_cast<std::size_t>(n * size), 1, scale);
   x[0] *= 1000;
@@ -48,9 +49,10 @@ TEST_CASE("rms_norm: cuda matches cpu", "[cuda][ops][memcheck]") {
   CHECK(device_x.read() == out.read());  // in place
 }
 
-TEST_CASE("xor_words: every word is read once", "[cuda][ops][memcheck]") {
+TEST_CASE("xor_words: every word is read once", "[cuda][ops][sanitize]") {
   const int n_words = GENERATE(4, 4092, 4096, 40960, 1000004);
   const int n_blocks = GENERATE(1, 3);
+  if (is_thin() && n_words > 5000) return;
   CAPTURE(n_words, n_blocks);
   std::vector<std::uint32_t> words;
   std::uint32_t want = 0;
@@ -72,8 +74,9 @@ TEST_CASE("read bandwidth: a number that a GPU can have", "[cuda][ops]") {
   CHECK(bytes_per_s < 1e14);
 }
 
-TEST_CASE("add and silu_mul: cuda matches cpu", "[cuda][ops][memcheck]") {
+TEST_CASE("add and silu_mul: cuda matches cpu", "[cuda][ops][sanitize]") {
   const int size = GENERATE(1, 31, 256, 257, 4864, 100003);
+  if (is_thin() && size > 5000) return;
   CAPTURE(size);
   std::vector<float> a = random_normal(static_cast<std::size_t>(size), 1, 4);
   const std::vector<float> b = random_normal(static_cast<std::size_t>(size), 2);
@@ -88,7 +91,8 @@ TEST_CASE("add and silu_mul: cuda matches cpu", "[cuda][ops][memcheck]") {
   CHECK_THAT(gate.read(), NmseBelow(want_gate, 1e-12));
 }
 
-TEST_CASE("rope_table: the angles of a whole context in double precision", "[cuda][ops]") {
+TEST_CASE("rope_table: the angles of a whole context in double precision",
+          "[cuda][ops][sanitize]") {
   const int n_positions = 32768, n_pairs = 32;
   const double magnitude = 1.25;
   std::vector<double> radians;
@@ -109,12 +113,13 @@ TEST_CASE("rope_table: the angles of a whole context in double precision", "[cud
 }
 
 TEST_CASE("finish_qkv: bias, norm of heads, rotation and cache match cpu",
-          "[cuda][ops][memcheck]") {
+          "[cuda][ops][sanitize]") {
   const RopeStyle style = GENERATE(RopeStyle::neox, RopeStyle::interleaved);
   const auto [n_heads, n_kv_heads, head_dim, n_dims] = GENERATE(table<int, int, int, int>(
       {{1, 1, 2, 2}, {14, 2, 64, 64}, {8, 1, 80, 32}, {4, 4, 128, 128}, {2, 1, 256, 130}}));
   const bool bias = GENERATE(false, true), norm = GENERATE(false, true);
   const auto [n, position] = GENERATE(table<int, int>({{1, 0}, {1, 19}, {5, 0}, {5, 7}}));
+  if (is_thin() && position == 0) return;
   CAPTURE(style == RopeStyle::neox, n_heads, n_kv_heads, head_dim, n_dims, bias, norm, n, position);
   const int n_ctx = 20, q_size = n_heads * head_dim, kv_size = n_kv_heads * head_dim;
   auto random = [seed = 0u](int a, int b) mutable {
@@ -182,7 +187,7 @@ TEST_CASE("finish_qkv: bias, norm of heads, rotation and cache match cpu",
 }
 
 TEST_CASE("argmax: the lowest of equals, never NaN, what is not finite is counted",
-          "[cuda][ops][memcheck]") {
+          "[cuda][ops][sanitize]") {
   CHECK(cuda_argmax({kNan}).index == 0);
   CHECK(cuda_argmax({kNan, kNan}).n_not_finite == 2);
   CHECK(cuda_argmax({kNan, -kInfinity}).index == 1);
@@ -191,6 +196,7 @@ TEST_CASE("argmax: the lowest of equals, never NaN, what is not finite is counte
   CHECK(cuda_argmax({1, kInfinity, kNan}).index == 1);
 
   const int size = GENERATE(1, 2, 31, 63, 64, 65, 256, 16385, 151936);
+  if (is_thin() && size > 256 && size != 16385) return;
   CAPTURE(size);
   std::vector<float> values = random_normal(static_cast<std::size_t>(size), 9);
   CHECK(cuda_argmax(values).index == cpu::argmax(values));

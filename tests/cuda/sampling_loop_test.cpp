@@ -82,7 +82,8 @@ TEST_CASE("sampling loop: the host's tokens", "[cuda][model][loop]") {
   }
 }
 
-TEST_CASE("sampling loop: starts again from the logits of the prompt", "[cuda][model][loop]") {
+TEST_CASE("sampling loop: starts again from the logits of the prompt",
+          "[cuda][model][loop][sanitize]") {
   LoopFixture f;
   const std::vector<float> first = copy_of(f.device->logits());
   const SamplerOptions options{.temperature = 2, .seed = 8};

@@ -94,6 +94,39 @@ void make_queries_loud(ModelBytes& file) {
   std::memcpy(bytes.data(), values.data(), bytes.size());
 }
 
+// The same numbers as a matrix (cols, rows) whose columns are used.
+void untranspose(ModelBytes& file, const std::string& name) {
+  for (const TensorView& t : parse_gguf(file, "patient").tensors) {
+    if (t.name != name) continue;
+    HAIKUDA_CHECK(t.dtype == DType::F32);
+    const auto bytes = tensor_bytes(file, name);
+    std::vector<float> from(bytes.size() / sizeof(float)), to(from.size());
+    std::memcpy(from.data(), bytes.data(), bytes.size());
+    const auto rows = static_cast<std::size_t>(t.rows), cols = static_cast<std::size_t>(t.cols);
+    for (std::size_t i = 0; i < from.size(); ++i) to[i % rows * cols + i / rows] = from[i];
+    std::memcpy(bytes.data(), to.data(), bytes.size());
+  }
+}
+
+auto untransposed(const std::string& name) {
+  return [=](ModelBytes& file) { untranspose(file, name); };
+}
+
+// A vector of F32.
+auto filled(const std::string& name, float value) {
+  return [=](ModelBytes& file) {
+    const auto bytes = tensor_bytes(file, name);
+    for (std::size_t i = 0; i < bytes.size(); i += sizeof value)
+      std::memcpy(bytes.data() + i, &value, sizeof value);
+  };
+}
+
+void use_embedding_as_output(ModelBytes& file) {
+  const auto from = tensor_bytes(file, "token_embd.weight"),
+             to = tensor_bytes(file, "output.weight");
+  std::copy(from.begin(), from.end(), to.begin());
+}
+
 TinyModelOptions tiny(const char* architecture, DType dtype = DType::Q8_0) {
   return {.architecture = architecture,
           .dtype = dtype,
@@ -126,6 +159,23 @@ Patient spoiled(std::string name,
           .layer = layer};
 }
 
+Patient on_gpu(Patient patient, std::set<Stage> stages) {
+  patient.gpu_stages = std::move(stages);
+  return patient;
+}
+
+Patient changed(std::string name,
+                std::function<void(Model&)> change,
+                std::set<Stage> stages,
+                int layer) {
+  return {.name = std::move(name),
+          .planted = Planted::device,
+          .options = tiny("qwen2"),
+          .change = std::move(change),
+          .stages = std::move(stages),
+          .layer = layer};
+}
+
 Patient unseen(Patient patient) {
   patient.against = true;
   return patient;
@@ -148,12 +198,16 @@ std::vector<Patient> all_patients() {
       computed("wrong RoPE base", Fault::other_rope_base, {q_rope, k_rope}),
       computed("RoPE position stuck at zero", Fault::rope_position_zero, {q_rope, k_rope}),
       computed("cached K rotated twice", Fault::k_rotated_twice, {k_rope, attn_scores}),
-      computed("KV slot off by one", Fault::kv_slot_off_by_one, {k_rope, attn_scores}),
-      computed("mask ignores the past", Fault::mask_without_past, {attn_sum, attn_weights}),
-      computed("GQA by modulo", Fault::gqa_by_modulo, {attn_scores}),
-      computed("attention scale missing", Fault::no_attention_scale, {attn_scores}),
-      computed("softmax without max in F16", Fault::softmax_f16_without_max,
-               {attn_max, attn_sum, attn_weights}),
+      on_gpu(computed("KV slot off by one", Fault::kv_slot_off_by_one, {k_rope, attn_scores}),
+             {v, k_rope}),
+      on_gpu(computed("mask ignores the past", Fault::mask_without_past, {attn_sum, attn_weights}),
+             {attn_output}),
+      on_gpu(computed("GQA by modulo", Fault::gqa_by_modulo, {attn_scores}), {attn_output}),
+      on_gpu(computed("attention scale missing", Fault::no_attention_scale, {attn_scores}),
+             {attn_output}),
+      on_gpu(computed("softmax without max in F16", Fault::softmax_f16_without_max,
+                      {attn_max, attn_sum, attn_weights}),
+             {attn_output}),
       computed("norm epsilon far off", Fault::norm_epsilon, {attn_norm}),
       computed("norm weight skipped", Fault::no_norm_weight, {attn_norm}),
       computed("embedding row off by one", Fault::embedding_off_by_one, {token_embd}, -1),
@@ -182,6 +236,39 @@ std::vector<Patient> all_patients() {
       p.options.dtype = DType::F32;
       p.prepare = make_queries_loud;
     }
+  }
+  return out;
+}
+
+std::vector<Patient> device_patients() {
+  using enum Stage;
+  constexpr auto kDevice = Planted::device;
+  const auto turn_style = [](Model& m) {
+    m.config.rope.style =
+        m.config.rope.style == RopeStyle::neox ? RopeStyle::interleaved : RopeStyle::neox;
+  };
+  std::vector<Patient> out = {
+      spoiled("k's matrix untransposed, wrong stride", kDevice, DType::F32,
+              untransposed(of_layer("attn_k.weight")), {k}),
+      spoiled("output matrix untransposed, wrong stride", kDevice, DType::F32,
+              untransposed("output.weight"), {logits}, -1),
+      spoiled("q without its bias", kDevice, DType::Q8_0, filled(of_layer("attn_q.bias"), 0), {q}),
+      spoiled("k without its bias", kDevice, DType::Q8_0, filled(of_layer("attn_k.bias"), 0), {k}),
+      spoiled("v without its bias", kDevice, DType::Q8_0, filled(of_layer("attn_v.bias"), 0), {v}),
+      changed("RoPE interleaved in place of NEOX", turn_style, {q_rope, k_rope}, 0),
+      changed("RoPE NEOX in place of interleaved", turn_style, {q_rope, k_rope}, 0),
+      changed(
+          "wrong RoPE base", [](Model& m) { m.config.rope.freq_base = 10000; }, {rope_theta}, -1),
+      changed(
+          "norm epsilon far off", [](Model& m) { m.config.rms_eps = 0.5f; }, {attn_norm}, 0),
+      spoiled("norm weight skipped", kDevice, DType::Q8_0, filled(of_layer("attn_norm.weight"), 1),
+              {attn_norm}),
+      spoiled("embedding row off by one", kDevice, DType::Q8_0, shift_embedding, {token_embd}, -1),
+      spoiled("wrong output matrix", kDevice, DType::Q8_0, use_embedding_as_output, {logits}, -1),
+  };
+  for (Patient& p : out) {
+    if (p.name == "RoPE NEOX in place of interleaved") p.options.architecture = "llama";
+    p.options.tied = !p.name.starts_with("output matrix") && p.name != "wrong output matrix";
   }
   return out;
 }

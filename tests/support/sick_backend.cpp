@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
+#include <utility>
 
 #include "base/half.h"
 #include "base/thread_pool.h"
@@ -22,10 +24,17 @@ float as_half(double x) {
   return half_to_float(float_to_half(static_cast<float>(x)));
 }
 
+// To the bits of a half, times a power of two that keeps it in range.
+float with_bits_of_half(float x) {
+  int exponent = 0;
+  const float mantissa = std::frexp(x, &exponent);  // 11 bits from 2^-1 on
+  return std::isfinite(x) ? std::ldexp(as_half(static_cast<double>(mantissa)), exponent) : x;
+}
+
 class SickBackend : public Backend {
  public:
-  SickBackend(const Model& model, int n_ctx, Fault fault)
-      : model_(model), config_(model.config), n_ctx_(n_ctx), fault_(fault) {
+  SickBackend(const Model& model, int n_ctx, Fault fault, Imitated device)
+      : model_(model), config_(model.config), n_ctx_(n_ctx), fault_(fault), device_(device) {
     const auto slots =
         static_cast<std::size_t>(n_ctx + 1) * static_cast<std::size_t>(config_.kv_size());
     k_.assign(model.weights.layers.size(), Row(slots));
@@ -39,6 +48,7 @@ class SickBackend : public Backend {
 
   void append(std::span<const int> tokens) override {
     pass_first_ = position_;
+    in_half_ = device_ == Imitated::gpu && tokens.size() > 1;
     if (fault_ == Fault::k_rotated_twice)
       for (int p = 0; p < position_; ++p)
         rotate(slot(k_, kSickLayer, p), config_.n_kv_heads, kSickLayer, p);
@@ -79,6 +89,8 @@ class SickBackend : public Backend {
 
   Row product(const TensorView& w, const Row& x, bool untransposed = false) {
     Row out = zeros(static_cast<int>(w.rows));
+    if (in_half_ && !untransposed && w.data != model_.weights.output.data)
+      return product_in_half(w, x);
     if (!untransposed) {
       cpu::matmul(out.data(), x.data(), w, 1, threads_);
       return out;
@@ -88,6 +100,32 @@ class SickBackend : public Backend {
     for (std::size_t i = 0; i < flat.size(); ++i)
       out[i % out.size()] += flat[i] * x[i / out.size()];
     return out;
+  }
+
+  Row product_in_half(const TensorView& w, const Row& x) {
+    Row& flat = halves_[w.data];
+    if (flat.empty()) {
+      flat.resize(static_cast<std::size_t>(w.size()));
+      for (std::int64_t r = 0; r < w.rows; ++r)
+        dequantize_row(w.dtype, w.row(r), flat.data() + r * w.cols, w.cols);
+      cpu::round_to_half(flat.data(), w.size());
+    }
+    Row out(static_cast<std::size_t>(w.rows));
+    for (std::size_t r = 0; r < out.size(); ++r) {
+      const float* row = flat.data() + r * x.size();
+      float sums[8] = {};
+      for (std::size_t i = 0; i < x.size(); i += 8)
+        for (std::size_t lane = 0; lane < 8; ++lane) sums[lane] += row[i + lane] * x[i + lane];
+      for (const float sum : sums) out[r] += sum;
+    }
+    return out;
+  }
+
+  // What lies between two products of a prompt.
+  Row kept(Row row) const {
+    if (in_half_)
+      for (float& x : row) x = with_bits_of_half(x);
+    return row;
   }
 
   Row norm(const Row& x, const TensorView& weight, int layer) {
@@ -148,7 +186,7 @@ class SickBackend : public Backend {
 
   void attention_block(Row& x, int layer) {
     const LayerWeights& w = model_.weights.layers[static_cast<std::size_t>(layer)];
-    const Row h = norm(x, w.attn_norm, layer);
+    const Row h = kept(norm(x, w.attn_norm, layer));
     show(Stage::attn_norm, layer, h);
     Row q = product(w.attn_q, h), v = product(w.attn_v, h),
         k = product(w.attn_k, h, has(Fault::untransposed_k, layer));
@@ -170,11 +208,19 @@ class SickBackend : public Backend {
     }
     rotate(q.data(), config_.n_heads, layer, position_);
     rotate(k.data(), config_.n_kv_heads, layer, position_);
-    show(Stage::q_rope, layer, q);
-    show(Stage::k_rope, layer, k);
+    q = kept(std::move(q));
+    if (device_ == Imitated::gpu) {
+      cpu::round_to_half(k.data(), config_.kv_size());
+      cpu::round_to_half(v.data(), config_.kv_size());
+    }
     const int at = position_ + (has(Fault::kv_slot_off_by_one, layer) ? 1 : 0);
     std::copy(k.begin(), k.end(), slot(k_, layer, at));
     std::copy(v.begin(), v.end(), slot(v_, layer, at));
+    show(Stage::q_rope, layer, q);
+    if (device_ == Imitated::gpu)
+      show(Stage::k_rope, layer, {slot(k_, layer, position_), k.size()});
+    else
+      show(Stage::k_rope, layer, k);
     const Row projected = product(w.attn_output, attend(q, layer));
     show(Stage::attn_proj, layer, projected);
     cpu::add(x.data(), projected.data(), config_.n_embd);
@@ -182,6 +228,19 @@ class SickBackend : public Backend {
   }
 
   Row attend(const Row& q, int layer) {
+    if (device_ == Imitated::gpu) {
+      const Fault fault = std::exchange(fault_, Fault::none);
+      const bool in_half = std::exchange(in_half_, false);
+      (void)attend_in(q, layer, true);
+      fault_ = fault;
+      in_half_ = in_half;
+    }
+    const Row out = kept(attend_in(q, layer, device_ == Imitated::cpu));
+    show(Stage::attn_output, layer, out);
+    return out;
+  }
+
+  Row attend_in(const Row& q, int layer, bool shows) {
     const int n_keys = position_ + 1, head_dim = config_.head_dim;
     Row scores, max, sum, weights, out = zeros(config_.q_size());
     for (int h = 0; h < config_.n_heads; ++h) {
@@ -200,17 +259,18 @@ class SickBackend : public Backend {
       }
       scores.insert(scores.end(), row.begin(), row.end());
       softmax(row, layer, max, sum);
+      row = kept(std::move(row));
       weights.insert(weights.end(), row.begin(), row.end());
       for (int key = 0; key < n_keys; ++key)
         for (int d = 0; d < head_dim; ++d)
           out[static_cast<std::size_t>(h * head_dim + d)] +=
               row[static_cast<std::size_t>(key)] * slot(v_, layer, key)[kv_head * head_dim + d];
     }
+    if (!shows) return out;
     show(Stage::attn_scores, layer, scores, n_keys);
     show(Stage::attn_max, layer, max);
     show(Stage::attn_sum, layer, sum);
     show(Stage::attn_weights, layer, weights, n_keys);
-    show(Stage::attn_output, layer, out);
     return out;
   }
 
@@ -232,13 +292,14 @@ class SickBackend : public Backend {
 
   void feed_forward_block(Row& x, int layer) {
     const LayerWeights& w = model_.weights.layers[static_cast<std::size_t>(layer)];
-    const Row h = norm(x, w.ffn_norm, -1);
+    const Row h = kept(norm(x, w.ffn_norm, -1));
     show(Stage::ffn_norm, layer, h);
-    Row gate = product(w.ffn_gate, h);
-    const Row up = product(w.ffn_up, h);
+    Row gate = kept(product(w.ffn_gate, h));
+    const Row up = kept(product(w.ffn_up, h));
     show(Stage::ffn_gate, layer, gate);
     show(Stage::ffn_up, layer, up);
     cpu::silu_mul(gate.data(), up.data(), config_.n_ff);
+    gate = kept(std::move(gate));
     show(Stage::ffn_act, layer, gate);
     const Row down = product(w.ffn_down, gate);
     show(Stage::ffn_down, layer, down);
@@ -250,7 +311,10 @@ class SickBackend : public Backend {
   const ModelConfig& config_;
   int n_ctx_, position_ = 0, pass_first_ = 0;
   Fault fault_;
-  std::vector<Row> k_, v_;  // of each layer (n_ctx + 1, kv_size)
+  Imitated device_;
+  bool in_half_ = false;                      // a prompt, on a GPU
+  std::map<const std::byte*, Row> halves_{};  // matrices that were used in half
+  std::vector<Row> k_, v_;                    // of each layer (n_ctx + 1, kv_size)
   Row logits_;
   RopeFrequencies frequencies_, other_frequencies_;
   ThreadPool threads_{1};
@@ -258,8 +322,11 @@ class SickBackend : public Backend {
 
 }  // namespace
 
-std::unique_ptr<Backend> make_sick_backend(const Model& model, int n_ctx, Fault fault) {
-  return std::make_unique<SickBackend>(model, n_ctx, fault);
+std::unique_ptr<Backend> make_sick_backend(const Model& model,
+                                           int n_ctx,
+                                           Fault fault,
+                                           Imitated device) {
+  return std::make_unique<SickBackend>(model, n_ctx, fault, device);
 }
 
 }  // namespace haikuda::test

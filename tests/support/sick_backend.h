@@ -32,7 +32,16 @@ enum class Fault {
   output_not_tied,  // another matrix than the tied one
 };
 
+// gpu: K and V in half; in a prompt of several tokens also weights, norms, queries, the softmax's
+// weights, gate, up and the activation, all with sums in F32. What attention keeps to itself is
+// shown as the CUDA backend shows it: recomputed from the rotated q and the K of the cache,
+// whatever the fault.
+enum class Imitated { cpu, gpu };
+
 // Uses the weights of `model`, which outlives it.
-std::unique_ptr<Backend> make_sick_backend(const Model& model, int n_ctx, Fault fault);
+std::unique_ptr<Backend> make_sick_backend(const Model& model,
+                                           int n_ctx,
+                                           Fault fault,
+                                           Imitated device = Imitated::cpu);
 
 }  // namespace haikuda::test

@@ -5,113 +5,70 @@
 
 #include "app/diagnosis_text.h"
 #include "cpu/cpu_backend.h"
-#include "inspect/comparison.h"
 #include "inspect/report.h"
-#include "inspect/rules.h"
 #include "inspect/trace_recorder.h"
 #include "support/catch.h"
+#include "support/diagnosed.h"
 #include "support/expect_error.h"
 #include "support/nmse.h"
-#include "support/patients.h"
 #include "support/temp_dir.h"
 
 namespace haikuda::test {
 namespace {
 
-constexpr int kTokens = 16;
 const std::vector<int> kPrompt = {72, 101, 300, 17, 250, 9};
 const GeneratedText kNoText = {"", 0};
 
 std::unique_ptr<Backend> cpu_backend(const Model& model) {
-  return make_cpu_backend(model, {.n_ctx = kTokens, .n_threads = 1});
+  return make_cpu_backend(model, {.n_ctx = kExaminedTokens, .n_threads = 1});
 }
 
-// A model whose bytes live with it.
-struct Loaded {
-  explicit Loaded(ModelBytes all)
-      : bytes(std::move(all)), model(open_model_bytes(bytes, "patient")) {}
-  ModelBytes bytes;
-  Model model;
-};
+// The CPU backend, where no fault is planted into the computation.
+const Examiner kCpu = {.make_backend =
+                           [](const Model& model, Fault fault) {
+                             return fault == Fault::none
+                                        ? cpu_backend(model)
+                                        : make_sick_backend(model, kExaminedTokens, fault);
+                           },
+                       .prompt = kPrompt};
+const Examiner kImitatedGpu = {.make_backend =
+                                   [](const Model& model, Fault fault) {
+                                     return make_sick_backend(model, kExaminedTokens, fault,
+                                                              Imitated::gpu);
+                                   },
+                               .prompt = kPrompt,
+                               .rounding = kHalfRounding,
+                               .comparison = kHalfComparison,
+                               .half_cache = true};
 
-Diagnosis diagnose_on(const Model& model, Backend& backend, const OtherRun* against = nullptr) {
-  const Examination exam = examine(backend, model.config, kPrompt, 4);
-  Diagnosis out = diagnose({model, exam, kExactRounding}, kNoText);
-  if (against != nullptr)
-    out.add(compare_runs(model.config, exam.run, *against, kExactComparison).verdict());
-  return out;
-}
-
-Diagnosis diagnose_patient(const Patient& p) {
-  ModelBytes bytes = make_tiny_model(p.options);
-  if (p.prepare) p.prepare(bytes);
-  const Loaded sound(bytes);
-  if (p.planted == Planted::computation)
-    return diagnose_on(sound.model, *make_sick_backend(sound.model, kTokens, p.fault));
-  p.spoil(bytes);
-  const Loaded sick(std::move(bytes));
-  const auto backend = cpu_backend(sick.model);
-  if (p.planted == Planted::device) return diagnose_on(sound.model, *backend);
-  if (!p.against) return diagnose_on(sick.model, *backend);
-  OtherRun good;
-  good.name = "the sound file";
-  const Examination mine = examine(*backend, sick.model.config, kPrompt, 4);
-  const auto good_backend = cpu_backend(sound.model);
-  good.rows = examine(*good_backend, sound.model.config, kPrompt, 0,
-                      std::span(mine.tokens).subspan(kPrompt.size()))
-                  .run;
-  return diagnose_on(sick.model, *backend, &good);
-}
-
-const char* planted_name(const Patient& p) {
-  if (p.against) return "file, --against";
-  return p.planted == Planted::computation ? "computation"
-         : p.planted == Planted::device    ? "device's weights"
-                                           : "file";
-}
-
-std::string red_flags(const Diagnosis& d) {
-  std::string out;
-  for (const Verdict& v : d.verdicts)
-    if (v.grade != Grade::good)
-      out += fmt::format("{}: {}: {}: {} ({})\n", v.group, v.rule, v.place(), v.cause, v.figure);
-  return out;
+Diagnosis diagnose_on_cpu(const Model& model, Backend& backend) {
+  return diagnose_on(kCpu, model, backend);
 }
 
 }  // namespace
 
 TEST_CASE("diagnosis: every patient is flagged", "[patients]") {
-  int n = 0, n_flagged = 0, n_located = 0;
-  std::string table = fmt::format("{:<42} {:<17} {:<8} {:<8} {}\n", "patient", "planted in",
-                                  "flagged", "located", "conclusion");
-  for (const Patient& p : all_patients()) {
-    const Diagnosis d = diagnose_patient(p);
-    const Verdict* fault = d.first_fault();
-    const bool located = fault != nullptr && fault->stage && p.stages.contains(*fault->stage) &&
-                         fault->layer == p.layer;
-    ++n;
-    n_flagged += fault != nullptr ? 1 : 0;
-    n_located += located ? 1 : 0;
-    table +=
-        fmt::format("{:<42} {:<17} {:<8} {:<8} {}\n", p.name, planted_name(p),
-                    fault != nullptr ? "yes" : "NO", located ? "yes" : "NO",
-                    fault == nullptr ? "" : fmt::format("{}: {}", fault->place(), fault->cause));
-    CHECK((fault != nullptr) == true);
+  const bool on_gpu = GENERATE(false, true);
+  const Examiner& examiner = on_gpu ? kImitatedGpu : kCpu;
+  const std::string title = on_gpu ? "\nrounded and shown as on a GPU:\n" : "";
+  PatientTable table, other;
+  for (const Patient& p : all_patients()) table.add(p, diagnose_patient(examiner, p), on_gpu);
+  for (const Patient& p : device_patients()) other.add(p, diagnose_patient(examiner, p), on_gpu);
+  std::fputs((title + table.text()).c_str(), stdout);
+  std::fputs(("\n" + title + other.text()).c_str(), stdout);
+  REQUIRE(table.n() >= 20);
+  for (const PatientTable* t : {&table, &other}) {
+    CHECK(t->n_flagged() == t->n());
+    CHECK(t->n_located() == t->n());
   }
-  table += fmt::format("{} patients, {} flagged, {} with the right stage and layer\n", n, n_flagged,
-                       n_located);
-  std::fputs(table.c_str(), stdout);
-  REQUIRE(n >= 20);
-  REQUIRE(n_flagged == n);
-  REQUIRE(n_located >= n - 2);
 }
 
 // The bug that this project's predecessor looked for in its prints: the output matrix of GGUF, row
 // by row, handed to a column-major library without transposing it.
 TEST_CASE("diagnosis: the transpose bug, as a user sees it", "[patients]") {
   const Loaded sound(make_tiny_model({.n_embd = 64, .n_ff = 96}));
-  const auto backend = make_sick_backend(sound.model, kTokens, Fault::untransposed_output);
-  const Diagnosis d = diagnose_on(sound.model, *backend);
+  const auto backend = make_sick_backend(sound.model, kExaminedTokens, Fault::untransposed_output);
+  const Diagnosis d = diagnose_on_cpu(sound.model, *backend);
   const DiagnosisFacts facts{"tiny.gguf",
                              sound.model.description(),
                              backend->device_name(),
@@ -129,13 +86,13 @@ TEST_CASE("diagnosis: the transpose bug, as a user sees it", "[patients]") {
 TEST_CASE("diagnosis: the injector without a fault is the CPU backend", "[patients]") {
   const Loaded sound(make_tiny_model({.n_embd = 64, .n_ff = 96}));
   const auto reference = cpu_backend(sound.model);
-  const auto backend = make_sick_backend(sound.model, kTokens, Fault::none);
+  const auto backend = make_sick_backend(sound.model, kExaminedTokens, Fault::none);
   reference->append(kPrompt);
   backend->append(kPrompt);
   const auto got = backend->logits(), want = reference->logits();
   REQUIRE(nmse(got, want) < 1e-10);
-  INFO(red_flags(diagnose_on(sound.model, *backend)));
-  CHECK(diagnose_on(sound.model, *backend).is_healthy());
+  INFO(flags_of(diagnose_on_cpu(sound.model, *backend)));
+  CHECK(diagnose_on_cpu(sound.model, *backend).is_healthy());
 }
 
 TEST_CASE("diagnosis: healthy models of every type are healthy", "[diagnosis]") {
@@ -151,7 +108,30 @@ TEST_CASE("diagnosis: healthy models of every type are healthy", "[diagnosis]") 
       const auto backend = cpu_backend(model.model);
       const Examination exam = examine(*backend, model.model.config, kPrompt, 3);
       const Diagnosis d = diagnose({model.model, exam, kExactRounding}, kNoText);
-      INFO(red_flags(d));
+      INFO(flags_of(d));
+      CHECK(d.is_healthy());
+      for (const Verdict& v : d.verdicts)
+        if (v.group != "output") CHECK(v.grade == Grade::good);
+    }
+}
+
+TEST_CASE("diagnosis: healthy models that are rounded as on a GPU are healthy", "[diagnosis]") {
+  for (const char* architecture : {"qwen2", "qwen3", "llama"})
+    for (const DTypeInfo& type : all_dtypes()) {
+      INFO(architecture << " " << type.name);
+      const Loaded model(make_tiny_model({.architecture = architecture,
+                                          .dtype = type.dtype,
+                                          .n_embd = 256,
+                                          .head_dim = 64,
+                                          .n_ff = 256,
+                                          .tied = type.dtype != DType::F16}));
+      const auto backend = kImitatedGpu.make_backend(model.model, Fault::none);
+      const Examination exam = examine(*backend, model.model.config, kPrompt, 3);
+      Diagnosis d = diagnose({model.model, exam, kHalfRounding}, kNoText);
+      d.add(compare_runs(model.model.config, exam.run, cpu_run(kImitatedGpu, model.model, exam),
+                         kHalfComparison)
+                .verdict());
+      INFO(flags_of(d));
       CHECK(d.is_healthy());
       for (const Verdict& v : d.verdicts)
         if (v.group != "output") CHECK(v.grade == Grade::good);
@@ -165,8 +145,8 @@ TEST_CASE("diagnosis: a scaled RoPE is healthy", "[diagnosis]") {
                          .n_embd = 64,
                          .n_ff = 96,
                          .rope = rope}));
-    const Diagnosis d = diagnose_on(model.model, *cpu_backend(model.model));
-    INFO(red_flags(d));
+    const Diagnosis d = diagnose_on_cpu(model.model, *cpu_backend(model.model));
+    INFO(flags_of(d));
     CHECK(d.is_healthy());
   }
 }
@@ -177,8 +157,8 @@ TEST_CASE("diagnosis: SmolLM2 is healthy", "[smollm2]") {
       std::string(home == nullptr ? "" : home) + "/.cache/haikuda/models/smollm2-135m.gguf";
   if (!std::ifstream(path)) HAIKUDA_SKIP("scripts/fetch_model.sh smollm2-135m fetches the model");
   const Model model(open_model_files(path));
-  const Diagnosis d = diagnose_on(model, *cpu_backend(model));
-  INFO(red_flags(d));
+  const Diagnosis d = diagnose_on_cpu(model, *cpu_backend(model));
+  INFO(flags_of(d));
   CHECK(d.is_healthy());
   CHECK(d.count(Grade::warning) == 0);
 }
@@ -201,7 +181,7 @@ TEST_CASE("diagnosis: a trace is read back and compared", "[diagnosis]") {
   CHECK(same.n_rows > 100);
   CHECK_FALSE(same.first.has_value());
 
-  const auto sick = make_sick_backend(sound.model, kTokens, Fault::no_v_bias);
+  const auto sick = make_sick_backend(sound.model, kExaminedTokens, Fault::no_v_bias);
   const Examination other = examine(*sick, sound.model.config, kPrompt, 1);
   const Comparison apart = compare_runs(sound.model.config, other.run, trace, kExactComparison);
   REQUIRE(apart.first.has_value());
