@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Everything that needs a GPU, on a machine that has one and a finished build: the CUDA tests, the command line on the
-# GPU, diagnose, the strict test of the model inside, how soon Ctrl-C and a closed pipe end a run, then memcheck, racecheck, initcheck and synccheck of
-# compute-sanitizer over every kernel and type. Jobs run side by side, two processors each. Ends in a table; exits with 1
-# when a row failed.
+# GPU, diagnose, the strict test of the model inside, how soon Ctrl-C and a closed pipe end a run, then memcheck,
+# racecheck, initcheck and synccheck of compute-sanitizer over every kernel and type. Jobs run side by side, two
+# processors each. Ends in a table; exits with 1 when a row failed.
 #
 #   scripts/gpu_check.sh [BUILD, default: build]
 #
