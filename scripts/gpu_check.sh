@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Everything that needs a GPU, on a machine that has one and a finished build: the CUDA tests, the command line on the
-# GPU, diagnose, the strict test of the model inside, then memcheck, racecheck, initcheck and synccheck of
-# compute-sanitizer over every kernel and type. Jobs run side by side, two processors each. Ends in a table; exits with 1
-# when a row failed.
+# GPU, diagnose, the strict test of the model inside, how soon Ctrl-C and a closed pipe end a run, then memcheck,
+# racecheck, initcheck and synccheck of compute-sanitizer over every kernel and type. Jobs run side by side, two
+# processors each. Ends in a table; exits with 1 when a row failed.
 #
 #   scripts/gpu_check.sh [BUILD, default: build]
 #
@@ -65,7 +65,7 @@ finish() {
       { grep -aE -A14 'FAILED|due to|^(FAIL|ERROR):|========= (Error|Warning|Invalid|Uninit|Barrier|Leaked)' "$logs/$name" | head -40
         tail -5 "$logs/$name"; } | cut -c1-200
     fi
-    grep -aE 'NMSE [0-9]|near-tie|tokens/s \(|largest context' "$logs/$name" | head -6 | cut -c1-160
+    grep -aE 'NMSE [0-9]|near-tie|tokens/s \(|largest context|runs ended after|free as before' "$logs/$name" | head -8 | cut -c1-160
     detail=$(grep -aE 'assertions|^OK|^FAILED|^passed|healthy|skipped' "$logs/$name" | tail -1)
     detail="$detail$(grep -aoE '(ERROR|RACECHECK|LEAK) SUMMARY.*|kernels launched.*' "$logs/$name" | sed 's/^/; /' | tr -d '\n')"
     rows+=("$(printf '%-20s %-12s %5d s  %s' "$name" "$verdict" "$seconds" "${detail#; }")")
@@ -97,6 +97,9 @@ if [[ $checks = *tests* ]]; then
   else
     skip real_model "HAIKUDA_TEST_MODEL is not set"
   fi
+  finish
+  # Alone, because it measures times. Of HAIKUDA_TEST_MODEL, where that is set.
+  job signal_times python3 tests/cli/run.py "$haikuda" --maker "$maker" --device cuda --label signal_times --strict
   finish
 fi
 

@@ -45,6 +45,15 @@ std::string help() {
   return out + kHelp;
 }
 
+// There is a conversation to lose, so Ctrl-C waits for the part of a message that is being
+// computed: on the CPU no more tokens than small models take 100 ms for.
+GenerateOptions chat_generation(const Options& options, const RunFacts& facts) {
+  constexpr int kCpuPart = 8;
+  GenerateOptions generation = generate_options(options, facts);
+  if (!facts.on_gpu) generation.prefill_part = std::min(generation.prefill_part, kCpuPart);
+  return generation;
+}
+
 [[noreturn]] void fail_unknown(const std::string& name) {
   std::vector<std::string> names;
   for (const ChatCommand& c : kChatCommands) names.emplace_back(c.name);
@@ -67,7 +76,7 @@ class Chat {
       : options_(options),
         facts_(loaded.facts),
         conversation_(opened.model, *opened.tokenizer, *loaded.backend, options.prompt),
-        generation_(generate_options(options, loaded.facts)),
+        generation_(chat_generation(options, loaded.facts)),
         opens_reasoning_(opens_reasoning),
         reader_(reader),
         sink_(sink) {}

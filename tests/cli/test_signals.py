@@ -17,8 +17,11 @@ class SignalTest(CommandLineTest):
 
     ENDLESS = ["-p", "hello", "--temp", 2, "-s", 1, "--ignore-eos"]
 
-    def started(self, *arguments, stdin=subprocess.DEVNULL):
-        process = subprocess.Popen(self.command(*arguments), stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    def started(self, *arguments, **how):
+        return self.follow(self.command(*arguments), **how)
+
+    def follow(self, command, stdin=subprocess.DEVNULL):
+        process = subprocess.Popen(command, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self.addCleanup(self.close, process)
         return process
 
@@ -158,6 +161,16 @@ class SignalTimes(SignalTest):
         def run(i):
             return self.interrupt(self.reading_a_long_prompt(), 0.02 * i)
         self.assertEqual(self.check("Ctrl-C during prefill", self.CTRL_C_S, run), {130})
+
+    def test_ctrl_c_during_prefill_in_a_conversation(self):
+        def run(i):
+            command = self.command("-v")
+            process = self.follow([command[0], "chat", *command[1:]], stdin=subprocess.PIPE)
+            process.stdin.write(b"x" * 60000 + b"\n")
+            process.stdin.flush()
+            wait_for_line(process.stderr, b"tensors mapped")
+            return self.interrupt(process, 0.02 * i)
+        self.assertEqual(self.check("Ctrl-C during the prefill of a conversation", self.CTRL_C_S, run), {130})
 
     def decoding(self, *flags):
         process = self.started(*self.ENDLESS, "--stream", *flags)
