@@ -15,18 +15,6 @@
 
 namespace haikuda::cuda {
 
-// The arguments are converted to the kernel's parameter types.
-template <class... Params, class... Args>
-void launch(
-    void (*kernel)(Params...), dim3 grid, int n_threads, cudaStream_t stream, Args... args) {
-  cudaLaunchConfig_t config{};
-  config.gridDim = grid;
-  config.blockDim = dim3(static_cast<unsigned>(n_threads));
-  config.stream = stream;
-  CUDA_CHECK(cudaLaunchKernelEx(&config, kernel, static_cast<Params>(args)...));
-  CUDA_CHECK(cudaGetLastError());
-}
-
 inline int device_attribute(cudaDeviceAttr attribute) {
   int device = 0, value = 0;
   CUDA_CHECK(cudaGetDevice(&device));
@@ -34,20 +22,21 @@ inline int device_attribute(cudaDeviceAttr attribute) {
   return value;
 }
 
-// The same with `shared_bytes` of dynamic shared memory.
+// With `shared_bytes` of dynamic shared memory and what else `config` says. The arguments are
+// converted to the kernel's parameter types.
 template <class... Params, class... Args>
-void launch_shared(void (*kernel)(Params...),
-                   dim3 grid,
-                   int n_threads,
-                   std::size_t shared_bytes,
-                   cudaStream_t stream,
-                   const Args&... args) {
+void launch_as(cudaLaunchConfig_t config,
+               void (*kernel)(Params...),
+               dim3 grid,
+               int n_threads,
+               std::size_t shared_bytes,
+               cudaStream_t stream,
+               const Args&... args) {
   constexpr std::size_t kWithoutAsking = 32 << 10;  // of 48 KB, beside what a kernel declares
   if (shared_bytes > kWithoutAsking)
     CUDA_CHECK(cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel),
                                     cudaFuncAttributeMaxDynamicSharedMemorySize,
                                     static_cast<int>(shared_bytes)));
-  cudaLaunchConfig_t config{};
   config.gridDim = grid;
   config.blockDim = dim3(static_cast<unsigned>(n_threads));
   config.dynamicSmemBytes = shared_bytes;
@@ -56,8 +45,24 @@ void launch_shared(void (*kernel)(Params...),
   CUDA_CHECK(cudaGetLastError());
 }
 
-// The same for a kernel that may start before its predecessor in the stream has ended
-// (device/async.cuh; before sm_90 it does not), with `shared_bytes` of dynamic shared memory.
+template <class... Params, class... Args>
+void launch_shared(void (*kernel)(Params...),
+                   dim3 grid,
+                   int n_threads,
+                   std::size_t shared_bytes,
+                   cudaStream_t stream,
+                   const Args&... args) {
+  launch_as({}, kernel, grid, n_threads, shared_bytes, stream, args...);
+}
+
+template <class... Params, class... Args>
+void launch(
+    void (*kernel)(Params...), dim3 grid, int n_threads, cudaStream_t stream, Args... args) {
+  launch_as({}, kernel, grid, n_threads, 0, stream, args...);
+}
+
+// A kernel that may start before its predecessor in the stream has ended (device/async.cuh; before
+// sm_90 it does not).
 template <class... Params, class... Args>
 void launch_dependent(void (*kernel)(Params...),
                       dim3 grid,
@@ -65,27 +70,13 @@ void launch_dependent(void (*kernel)(Params...),
                       std::size_t shared_bytes,
                       cudaStream_t stream,
                       const Args&... args) {
-  constexpr std::size_t kWithoutAsking = 32 << 10;  // of 48 KB, beside what a kernel declares
-  if (shared_bytes > kWithoutAsking)
-    CUDA_CHECK(cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel),
-                                    cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                    static_cast<int>(shared_bytes)));
-  // Kernels overlap only where they agree on how the L1 cache and shared memory share their bytes.
-  CUDA_CHECK(cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel),
-                                  cudaFuncAttributePreferredSharedMemoryCarveout,
-                                  cudaSharedmemCarveoutMaxShared));
   cudaLaunchAttribute early{};
   early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
   early.val.programmaticStreamSerializationAllowed = 1;
   cudaLaunchConfig_t config{};
-  config.gridDim = grid;
-  config.blockDim = dim3(static_cast<unsigned>(n_threads));
-  config.dynamicSmemBytes = shared_bytes;
-  config.stream = stream;
   config.attrs = &early;
   config.numAttrs = device_attribute(cudaDevAttrComputeCapabilityMajor) >= 9 ? 1 : 0;
-  CUDA_CHECK(cudaLaunchKernelEx(&config, kernel, static_cast<Params>(args)...));
-  CUDA_CHECK(cudaGetLastError());
+  launch_as(config, kernel, grid, n_threads, shared_bytes, stream, args...);
 }
 
 // Sizes of a grid; blocks of y and z are at most 65535.
