@@ -136,14 +136,14 @@ bool gate_up_should_quantize(const DeviceTensor& gate,
 }
 
 int norm_head(float* logits,
-               ArgmaxResult* best,
-               ArgmaxResult* partial,
-               const DeviceTensor& w,
-               const float* x,
-               const float* gamma,
-               float eps,
-               cudaStream_t stream,
-               const GemvPlan* plan) {
+              ArgmaxResult* best,
+              ArgmaxResult* partial,
+              const DeviceTensor& w,
+              const float* x,
+              const float* gamma,
+              float eps,
+              cudaStream_t stream,
+              const GemvPlan* plan) {
   GemvCall call = empty_call(w.dtype, w.cols, stream, plan);
   set_matrix(call, 0, w, logits, nullptr);
   set_normed_x(call, x, gamma, eps);

@@ -199,8 +199,8 @@ ExitCode run_bench(const BenchOptions& options, Process& process) {
   const Placement placement = place_model(model, sized, process);
   if (!placement.note.empty()) note(placement.note);
   check_fits(placement);
-  Backend& backend = process.keep(make_backend(model, sized, placement, process,
-                                               {first_prompt(tests).n_prompt, true}));
+  Backend& backend = process.keep(
+      make_backend(model, sized, placement, process, {first_prompt(tests).n_prompt, true}));
 
   BenchFacts facts;
   facts.load_s = std::chrono::duration<double>(Clock::now() - start).count();
