@@ -70,6 +70,10 @@ void launch_dependent(void (*kernel)(Params...),
                       std::size_t shared_bytes,
                       cudaStream_t stream,
                       const Args&... args) {
+  // Kernels may overlap better where they agree on how the L1 cache and shared memory share bytes.
+  CUDA_CHECK(cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel),
+                                  cudaFuncAttributePreferredSharedMemoryCarveout,
+                                  cudaSharedmemCarveoutMaxShared));
   cudaLaunchAttribute early{};
   early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
   early.val.programmaticStreamSerializationAllowed = 1;
