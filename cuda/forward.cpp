@@ -142,6 +142,13 @@ Forward::Forward(const Model& model,
   rope_table(cos_sin_.data(), radians_.data(), frequencies.magnitude, sizes.n_ctx,
              config_.rope.n_dims / 2, stream_);
   stream.synchronize();  // `frequencies` goes
+  program_ = TokenProgram::make(model, weights, cache_,
+                                {.x = scratch_.x.data(),
+                                 .logits = scratch_.logits.data(),
+                                 .best = scratch_.best_partial.data(),
+                                 .position = position_.data(),
+                                 .cos_sin = cos_sin_.data()},
+                                stream);
 }
 
 int Forward::best_chunk(const Model& model, bool has_bfloat16) {
@@ -153,8 +160,9 @@ std::size_t Forward::bytes_needed(const Model& model, const ForwardSizes& sizes)
   const std::size_t rope = product(sizes.n_ctx, c.rope.n_dims) * sizeof(float);
   const std::size_t inputs =
       product(sizes.n_ctx, sizeof(int)) + sizeof(int) + product(c.rope.n_dims / 2, sizeof(double));
-  return KvCache::bytes_needed(c, sizes.n_ctx) + gemm_sizes(model, sizes).bytes() +
-         Scratch::bytes_needed(c, scratch_tokens(model, sizes)) + rope + inputs;
+  return KvCache::bytes_needed(c, sizes.n_ctx) + TokenProgram::bytes_needed(c) +
+         gemm_sizes(model, sizes).bytes() + Scratch::bytes_needed(c, scratch_tokens(model, sizes)) +
+         rope + inputs;
 }
 
 QkvVectors Forward::vectors_of(const DeviceLayerWeights& w) const {
@@ -218,6 +226,8 @@ void Forward::pass(int position, int n, bool want_logits, DecodePath path) {
     prefill_exact(n, want_logits);
   else if (path == DecodePath::steps)
     decode_steps(want_logits);
+  else if (tap_ && program_)
+    decode_shown_phases(want_logits);
   else if (tap_)
     decode_shown(want_logits);
   else

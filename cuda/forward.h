@@ -12,6 +12,7 @@
 #include "cuda/ops.h"
 #include "cuda/probe_tap.h"
 #include "cuda/resources.h"
+#include "cuda/token_program.h"
 #include "infer/backend.h"
 #include "model/model.h"
 
@@ -109,6 +110,9 @@ class Forward {
   void project(const DeviceLayerWeights& w);
   void attend(int layer);
   void decode_shown(bool want_logits);
+  void decode_shown_phases(bool want_logits);
+  void rotate_beside(int layer);
+  void show_gate_and_up(int layer);
   int head(ArgmaxResult* best);
   void decode_steps(bool want_logits);
   void gate_up_down(const DeviceLayerWeights& w);
@@ -140,10 +144,11 @@ class Forward {
   KvCache cache_;
   Gemm gemm_;
   Scratch scratch_;
-  DeviceBuffer<double> radians_;  // (rope.n_dims / 2)
-  DeviceBuffer<float> cos_sin_;   // (n_ctx, rope.n_dims / 2, 2)
-  DeviceBuffer<int> tokens_;      // (n_ctx)
-  DeviceBuffer<int> position_;    // of the first token of the running pass
+  DeviceBuffer<double> radians_;           // (rope.n_dims / 2)
+  DeviceBuffer<float> cos_sin_;            // (n_ctx, rope.n_dims / 2, 2)
+  DeviceBuffer<int> tokens_;               // (n_ctx)
+  DeviceBuffer<int> position_;             // of the first token of the running pass
+  std::unique_ptr<TokenProgram> program_;  // null: the chain decodes
   std::unique_ptr<ProbeTap> tap_;
 };
 

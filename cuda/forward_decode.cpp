@@ -1,16 +1,32 @@
 // Decoding one token, fused and op by op.
 #include "cuda/forward.h"
 
+#include "cuda/kernels/gemv_params.h"
+
 namespace haikuda::cuda {
 
-// One token, in five products and what lies between them. No argument of a launch depends on the
-// position.
+// One token, in five products a layer and what lies between them. No argument of a launch depends
+// on the position. TokenProgram does all of it in one kernel, where it can; what follows here is
+// the same as a chain of kernels.
 void Forward::decode_fused(bool want_logits) {
+  if (program_) {
+    embed(scratch_.x.data(), weights_.token_embd, tokens_.data(), position_.data(), 1, stream_);
+    program_->run(want_logits, stream_);
+    if (want_logits)
+      finish_argmax(scratch_.best.data(), scratch_.best_partial.data(), program_->n_blocks(),
+                    stream_);
+    return;
+  }
   decode_layers();
   if (want_logits) (void)head(scratch_.best.data());
 }
 
 int Forward::step() {
+  if (program_) {
+    embed(scratch_.x.data(), weights_.token_embd, tokens_.data(), position_.data(), 1, stream_);
+    program_->run(true, stream_);
+    return program_->n_blocks();
+  }
   decode_layers();
   return head(nullptr);
 }

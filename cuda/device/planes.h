@@ -30,4 +30,15 @@ struct ActivationBlock {
   float low_sum, high_sum;  // scale · q, summed over the first and the last 16
 };
 
+// What one block hands to others (device/tagged.cuh), and how these know that it is that of now.
+struct alignas(8) Tagged {
+  float value;
+  unsigned tag;
+};
+// Two values as floats of 24 bits: F32 but for the last 8 of its 24 significant bits, an error of
+// at most 2^-17; and the last 16 bits of the tag.
+struct TaggedPair {
+  std::uint64_t bits;
+};
+
 }  // namespace haikuda::cuda

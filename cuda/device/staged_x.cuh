@@ -59,11 +59,22 @@ struct StagedX {
   }
 };
 
-// What a block multiplies: x (cols), times gamma (cols) where that is not null.
+// What a block multiplies: x (cols), times gamma (cols) where that is not null. A source says where
+// x comes from: ask(v) begins to load its vector v of 4 elements, receive() ends it.
 struct XSource {
+  // Vectors of a thread that are asked for before the first is used, or each would cost the latency
+  // of the L2 cache.
+  static constexpr int kLoadsAhead = 2;
+  static constexpr bool kMayHaveGamma = true;
+  using Asked = float4;
+
   const float* x;
   const float* gamma;
   int cols;
+
+  static __device__ int n_threads() { return static_cast<int>(blockDim.x); }
+  __device__ Asked ask(int v) const { return load_activations(x + 4 * v); }
+  __device__ float4 receive(const Asked& asked, int) const { return asked; }
 };
 
 __device__ inline float4 times(const float4& a, const float4& b) {
@@ -73,49 +84,52 @@ __device__ inline float sum_of_squares(const float4& v) {
   return v.x * v.x + v.y * v.y + v.z * v.z + v.w * v.w;
 }
 
-// A thread takes the vectors threadIdx.x + j · blockDim.x of x; so many of them are asked for
-// before the first is used, or each would cost the latency of the L2 cache.
-constexpr int kLoadsAhead = 2;
-
-// Of gamma, which depends on nothing, the first is on its way before the block waits for its
-// predecessor.
+// A thread takes the vectors threadIdx.x + j · n_threads() of x. Of gamma, which depends on
+// nothing, the first is on its way before x is waited for.
 struct GammaAhead {
   float4 first;
 
-  __device__ explicit GammaAhead(const XSource& in) {
+  __device__ GammaAhead(const float* gamma, int cols) {
     const int v = threadIdx.x;
-    const bool is_there = in.gamma != nullptr && v < in.cols / 4;
-    first = is_there ? reinterpret_cast<const float4*>(in.gamma)[v] : make_float4(1, 1, 1, 1);
+    const bool is_there = gamma != nullptr && v < cols / 4;
+    first = is_there ? reinterpret_cast<const float4*>(gamma)[v] : make_float4(1, 1, 1, 1);
   }
 };
 
 // Calls take(v, x · gamma) for each vector v of the thread, and returns the sum of squares of x.
 // With kWholeWarps all lanes of a warp take part, those beyond the end with zeros. cols is a
 // multiple of 4.
-template <bool kWholeWarps, class Take>
-__device__ float for_each_vector(const XSource& in, const GammaAhead& ahead, const Take& take) {
-  const int n = in.cols / 4, step = blockDim.x, thread = threadIdx.x;
-  const auto* gamma = reinterpret_cast<const float4*>(in.gamma);
+template <bool kWholeWarps, class Source, class Take>
+__device__ float for_each_vector(const Source& in, const GammaAhead& ahead, const Take& take) {
+  constexpr int kLoadsAhead = Source::kLoadsAhead;
+  const int n = in.cols / 4, step = in.n_threads(), thread = threadIdx.x;
+  const auto* gamma = reinterpret_cast<const float4*>(in.gamma);  // null where there is none
   const int lane = kWholeWarps ? thread % kWarpSize : 0;
   float squares = 0;
 #pragma unroll 1  // instructions are fetched cold: small code is fast code
   for (int first = thread; first - lane < n; first += kLoadsAhead * step) {
-    float4 x[kLoadsAhead], g[kLoadsAhead];
+    typename Source::Asked asked[kLoadsAhead];
+    float4 g[kLoadsAhead];
+    if constexpr (Source::kMayHaveGamma) {
 #pragma unroll
-    for (int j = 0; j < kLoadsAhead; ++j) {
-      const int v = first + j * step;
-      x[j] = v < n ? load_activations(in.x + 4 * v) : make_float4(0, 0, 0, 0);
-      if (j == 0 && first == thread)
-        g[j] = ahead.first;
-      else
-        g[j] = gamma != nullptr && v < n ? gamma[v] : make_float4(1, 1, 1, 1);
+      for (int j = 0; j < kLoadsAhead; ++j) {
+        const int v = first + j * step;
+        if (j == 0 && first == thread)
+          g[j] = ahead.first;
+        else
+          g[j] = gamma != nullptr && v < n ? gamma[v] : make_float4(1, 1, 1, 1);
+      }
     }
+#pragma unroll
+    for (int j = 0; j < kLoadsAhead; ++j)
+      if (first + j * step < n) asked[j] = in.ask(first + j * step);
 #pragma unroll
     for (int j = 0; j < kLoadsAhead; ++j) {
       const int v = first + j * step;
       if (v - lane >= n) break;
-      squares += sum_of_squares(x[j]);
-      take(v, times(x[j], g[j]));
+      const float4 x = v < n ? in.receive(asked[j], v) : make_float4(0, 0, 0, 0);
+      squares += sum_of_squares(x);
+      take(v, Source::kMayHaveGamma ? times(x, g[j]) : x);
     }
   }
   return squares;
@@ -123,16 +137,16 @@ __device__ float for_each_vector(const XSource& in, const GammaAhead& ahead, con
 
 // All threads of the block put x in its place and get their share of the sum of its squares. The
 // block needs a barrier before x is used.
-template <XOrder kOrder>
-__device__ float stage_f32(const StagedX& out, const XSource& in, const GammaAhead& ahead) {
+template <XOrder kOrder, class Source>
+__device__ float stage_f32(const StagedX& out, const Source& in, const GammaAhead& ahead) {
   return for_each_vector<false>(in, ahead, [&](int v, const float4& x) {
     reinterpret_cast<float4*>(out.vectors)[x_slot<kOrder>(v)] = x;
   });
 }
 
 // The same as integers, cols a multiple of 32: eight lanes take a block.
-template <XOrder kOrder, bool kScalesPer16>
-__device__ float stage_integers(const StagedX& out, const XSource& in, const GammaAhead& ahead) {
+template <XOrder kOrder, bool kScalesPer16, class Source>
+__device__ float stage_integers(const StagedX& out, const Source& in, const GammaAhead& ahead) {
   return for_each_vector<true>(in, ahead, [&](int i, const float4& x) {
     const std::uint32_t greatest = group_max<8>(max(max(magnitude_bits(x.x), magnitude_bits(x.y)),
                                                     max(magnitude_bits(x.z), magnitude_bits(x.w))));
@@ -159,6 +173,7 @@ __device__ void stage_quantized(const StagedX& out,
                                 const std::int8_t* quants,
                                 const ActivationBlock* blocks,
                                 int cols) {
+  constexpr int kLoadsAhead = XSource::kLoadsAhead;
   const int n = cols / 16, step = blockDim.x;
   for (int first = threadIdx.x; first < n; first += kLoadsAhead * step) {
     uint4 of_plane[kLoadsAhead][kActivationPlanes];

@@ -25,8 +25,15 @@ __device__ inline ArgmaxResult merged(ArgmaxResult best, float value, int index)
   return best;
 }
 
-// All threads of the block take part, at most 1024 and whole warps; thread 0 gets the result.
-__device__ inline ArgmaxResult block_argmax(ArgmaxResult mine) {
+struct SyncBlock {
+  __device__ void operator()() const { __syncthreads(); }
+};
+// Threads 0 … n_threads - 1 of the block take part, at most 1024 and whole warps; `sync` is their
+// barrier. Thread 0 gets the result.
+template <class Sync = SyncBlock>
+__device__ ArgmaxResult block_argmax(ArgmaxResult mine,
+                                     unsigned n_threads = blockDim.x,
+                                     const Sync& sync = {}) {
   __shared__ ArgmaxResult of_warp[kWarpSize];
   const auto warp_argmax = [](ArgmaxResult best) {
 #pragma unroll
@@ -38,9 +45,9 @@ __device__ inline ArgmaxResult block_argmax(ArgmaxResult mine) {
   };
   mine = warp_argmax(mine);
   if (threadIdx.x % kWarpSize == 0) of_warp[threadIdx.x / kWarpSize] = mine;
-  __syncthreads();
+  sync();
   if (threadIdx.x >= kWarpSize) return mine;
-  return warp_argmax(threadIdx.x < blockDim.x / kWarpSize ? of_warp[threadIdx.x] : no_value());
+  return warp_argmax(threadIdx.x < n_threads / kWarpSize ? of_warp[threadIdx.x] : no_value());
 }
 
 }  // namespace haikuda::cuda

@@ -3,13 +3,45 @@
 // in flash decoding (arXiv 2307.08691 §5), and the sum of the blocks' results by the last of them.
 // Bound by latency at short contexts, by the bytes of the cache at long ones: read once, by all
 // query heads of a KV head.
-#include "cuda/kernels/attend_token.cuh"
+#include "cuda/kernels/attend_keys.cuh"
 #include "cuda/kernels/launch.cuh"
 
 namespace haikuda::cuda {
 namespace {
 
 using namespace attend_token_parts;
+
+constexpr int kBlocks = 132;  // aimed at; their number does not depend on the position
+
+struct ChainArguments : Arguments {
+  float* out;
+  float* partial;
+  unsigned* arrivals;
+  const float *q, *k, *v;
+  const int* position;
+};
+
+// Between kernels of a chain: through memory.
+struct ChainIo {
+  const float *q_, *k_, *v_;
+  float *out, *partial;  // of the block's heads
+  int head_dim;
+
+  __device__ void wait() const { wait_for_predecessors(); }
+  __device__ void sync() const { __syncthreads(); }
+  __device__ float q(int i) const { return __ldcg(q_ + i); }
+  __device__ float k(int i) const { return __ldcg(k_ + i); }
+  __device__ float v(int i) const { return __ldcg(v_ + i); }
+  __device__ void put(const Part&, int h, int element, float2 values) const {
+    *reinterpret_cast<float2*>(out + h * head_dim + element) = values;
+  }
+  __device__ void put_stats(const Part&, int h, float max, float sum) const {
+    partial[h] = max, partial[kMostHeads + h] = sum;
+  }
+  __device__ void put_partial(const Part&, int h, int element, float2 values) const {
+    *reinterpret_cast<float2*>(partial + kStats + h * head_dim + element) = values;
+  }
+};
 
 // By the block that arrives last: the splits' results are summed in order.
 __device__ void combine(
@@ -70,116 +102,19 @@ __device__ void combine(
   }
 }
 
-// Row r of a step is taken by the kLanes threads from r · kLanes on.
 template <class L>
-__device__ void attend(const Arguments& a, const Part& part, int n_past) {
-  __shared__ float max_of[kWarps][kMostHeads], sum_of[kWarps][kMostHeads];
-  __shared__ float weight_of[kWarps][kMostHeads], total_of[kMostHeads];
+__device__ void attend_in_chain(const ChainArguments& a, const Part& part, int n_past) {
+  const int head_dim = a.shape.head_dim;
+  const int first_head = part.kv_head * (a.shape.n_heads / a.shape.n_kv_heads) + part.first_head;
+  const std::int64_t step = partial_size(a.tile_heads, head_dim);
+  float* first_partial =
+      a.partial + static_cast<int>(blockIdx.y) * static_cast<int>(gridDim.x) * step;
+  const ChainIo io{
+      a.q, a.k, a.v, a.out + first_head * head_dim, first_partial + blockIdx.x * step, head_dim};
+  attend<L>(dynamic_shared(), io, a, part, n_past);
+  if (part.n_splits == 1) return;
+
   __shared__ bool is_last;
-  auto* ring = reinterpret_cast<uint4*>(dynamic_shared());  // (kDepth, 2, kThreads)
-  auto* heads = reinterpret_cast<float*>(dynamic_shared() + L::kRingBytes);
-  auto* newest = reinterpret_cast<__half*>(heads + (L::kHeads + 1) * L::kWidth);
-
-  const QkvShape& shape = a.shape;
-  const int warp = threadIdx.x / kWarpSize, lane = threadIdx.x % kWarpSize;
-  const int lane_of_row = threadIdx.x % L::kLanes;
-  const int group = shape.n_heads / shape.n_kv_heads;
-  const int n_here = part.n_here;
-
-  // A thread reads only what it copied itself: no barrier. The past lies in the cache already.
-  const std::int64_t stride = static_cast<std::int64_t>(shape.n_kv_heads) * shape.head_dim;
-  const std::int64_t column = part.kv_head * shape.head_dim + lane_of_row * kElems;
-  const bool has_column = lane_of_row * kElems < shape.head_dim;
-  const int first_key = part.begin + static_cast<int>(threadIdx.x) / L::kLanes;
-  const auto fetch = [&](int step) {
-    const int key = first_key + step * L::kKeys;
-    const bool is_there = has_column && key < part.end;
-    const std::int64_t offset = is_there ? key * stride + column : 0;
-    uint4* to = ring + (step % kDepth) * 2 * kThreads + threadIdx.x;
-    copy_async_16_or_zeros(to, a.k_cache + offset, is_there);
-    copy_async_16_or_zeros(to + kThreads, a.v_cache + offset, is_there);
-    commit_copies();
-  };
-#pragma unroll
-  for (int step = 0; step < kDepth; ++step) fetch(step);
-
-  finish_heads<L>(heads, part.has_newest() ? newest : nullptr, a, part, n_past);
-  __syncthreads();
-  float q[L::kHeads][kElems];
-#pragma unroll
-  for (int h = 0; h < L::kHeads; ++h)
-#pragma unroll
-    for (int e = 0; e < kElems; e += 4) {
-      const float4 x =
-          *reinterpret_cast<const float4*>(heads + h * L::kWidth + lane_of_row * kElems + e);
-      q[h][e] = x.x, q[h][e + 1] = x.y, q[h][e + 2] = x.z, q[h][e + 3] = x.w;
-    }
-
-  Seen<L> seen;
-  if (part.has_newest() && warp == 0) {
-    const auto* words = reinterpret_cast<const uint4*>(newest) + lane_of_row;
-    seen.template add<1>(q, {words[0]}, {words[L::kLanes]}, {threadIdx.x < L::kLanes});
-  }
-  const int n_steps = (part.end - part.begin + L::kKeys - 1) / L::kKeys;
-  for (int step = 0; step < n_steps; step += L::kBatch) {
-    wait_for_copies<kDepth - L::kBatch>();
-    uint4 k_bits[L::kBatch], v_bits[L::kBatch];
-    bool is_key[L::kBatch];
-#pragma unroll
-    for (int b = 0; b < L::kBatch; ++b) {
-      const uint4* from = ring + (step + b) % kDepth * 2 * kThreads + threadIdx.x;
-      k_bits[b] = from[0], v_bits[b] = from[kThreads];
-      is_key[b] = first_key + (step + b) * L::kKeys < part.end;
-    }
-    seen.template add<L::kBatch>(q, k_bits, v_bits, is_key);
-#pragma unroll
-    for (int b = 0; b < L::kBatch; ++b) fetch(step + b + kDepth);
-  }
-
-  float x[L::kHeads * kElems];
-  const int first_kept = sum_over_rows<L>(x, seen);
-  wait_for_copies<0>();
-  __syncthreads();                              // the ring is free
-  auto* sums = reinterpret_cast<float*>(ring);  // (kWarps, kSums, 32)
-#pragma unroll
-  for (int i = 0; i < L::kSums; ++i) sums[(warp * L::kSums + i) * kWarpSize + lane] = x[i];
-  const int my_head = lane / L::kLanesOfHead;
-  if (lane < L::kLanes && lane % L::kLanesOfHead == 0 && my_head < L::kHeads)
-    max_of[warp][my_head] = seen.max, sum_of[warp][my_head] = seen.sum;
-  __syncthreads();
-  const int result = static_cast<int>(blockIdx.y) * static_cast<int>(gridDim.x);
-  float* first_partial = a.partial + result * partial_size(a.tile_heads, shape.head_dim);
-  float* partial = first_partial + blockIdx.x * partial_size(a.tile_heads, shape.head_dim);
-  const bool is_alone = part.n_splits == 1;
-  for (int h = warp; h < n_here; h += kWarps) {
-    const Merged m = merge(lane < kWarps ? max_of[lane % kWarps][h] : -INFINITY,
-                           lane < kWarps ? sum_of[lane % kWarps][h] : 0.0f);
-    if (lane < kWarps) weight_of[lane][h] = m.weight;
-    if (lane == 0) {
-      total_of[h] = m.sum;
-      if (!is_alone) partial[h] = m.max, partial[kMostHeads + h] = m.sum;
-    }
-  }
-  __syncthreads();
-  float* out =
-      a.out + static_cast<std::int64_t>(part.kv_head * group + part.first_head) * shape.head_dim;
-  // Value `first` + i of a lane's row is element e of head h: the inverse of sum_over_rows.
-  for (int i = warp; i < L::kSums; i += kWarps) {
-    const int h = (first_kept + i) / kElems;
-    const int element = lane_of_row * kElems + (first_kept + i) % kElems;
-    if (h >= n_here || element >= shape.head_dim) continue;
-    float sum = 0;
-#pragma unroll
-    for (int w = 0; w < kWarps; ++w)
-      sum += weight_of[w][h] * sums[(w * L::kSums + i) * kWarpSize + lane];
-    const int at = h * shape.head_dim + element;
-    if (is_alone)
-      out[at] = sum / total_of[h];
-    else
-      partial[kStats + at] = sum;
-  }
-  if (is_alone) return;
-
   __threadfence();
   __syncthreads();
   // Counts from 0 to n_splits - 1 and so back to 0, ready for the next launch.
@@ -190,21 +125,24 @@ __device__ void attend(const Arguments& a, const Part& part, int n_past) {
   __syncthreads();
   if (!is_last) return;
   __threadfence();
-  combine(out, first_partial, part.n_splits, n_here, a);
+  combine(io.out, first_partial, part.n_splits, part.n_here, a);
 }
 
 template <class L>
-__global__ __launch_bounds__(kThreads, 1) void attend_token_kernel(Arguments a) {
+__global__ __launch_bounds__(kThreads, 1) void attend_token_kernel(ChainArguments a) {
   let_dependents_start();
   // Written before the chain began.
   const int n_past = *static_cast<const volatile int*>(a.position);
   const bool is_short = n_past <= a.plan.keys_alone;
-  const Part part = is_short ? part_alone(a, n_past) : part_of_split(a, n_past, L::kKeys);
+  const int tile = static_cast<int>(blockIdx.y), split = static_cast<int>(blockIdx.x);
+  const int n_most = static_cast<int>(gridDim.x);
+  const Part part = is_short ? part_alone(a, n_past, tile * n_most + split)
+                             : part_of_split(a, n_past, L::kKeys, tile, split, n_most);
   if (part.n_here == 0) return;
   if (is_short)
-    attend<Layout<L::kLanes, 1>>(a, part, n_past);
+    attend_in_chain<Layout<L::kLanes, 1>>(a, part, n_past);
   else
-    attend<L>(a, part, n_past);
+    attend_in_chain<L>(a, part, n_past);
 }
 
 struct Tiles {
@@ -274,8 +212,14 @@ void attend_token(float* out,
   }
   const Tiles tiles = tiles_of(shape);
   const int n_tiles = shape.n_kv_heads * tiles.n;
-  Arguments arguments{out,     partial,  arrivals, q,     k,       v,           k_cache,
-                      v_cache, position, vectors,  shape, tiles.n, tiles.heads, plan};
+  ChainArguments arguments{{k_cache, v_cache, vectors, shape, tiles.n, tiles.heads, plan},
+                           out,
+                           partial,
+                           arrivals,
+                           q,
+                           k,
+                           v,
+                           position};
   const int n_splits = splits_of(n_tiles);
   if (n_splits * n_tiles < shape.n_heads) arguments.plan.keys_alone = -1;  // too few blocks for it
   dispatch_layout(shape.head_dim, tiles.heads, [&](auto layout) {

@@ -1,6 +1,6 @@
-// The parts of attend_token: how keys and heads are shared out over blocks and lanes, how a head is
-// finished after its projection, and what lanes keep of the keys that they have seen. Included by
-// attend_token.cu alone.
+// The parts of the attention of one token: how keys and heads are shared out over blocks and lanes,
+// how a head is finished after its projection, and what lanes keep of the keys that they have seen.
+// Included by attend_keys.cuh alone.
 #pragma once
 
 #include "cuda/device/async.cuh"
@@ -9,25 +9,20 @@
 
 namespace haikuda::cuda::attend_token_parts {
 
-constexpr int kWarps = 8;
+constexpr int kWarps = 8;  // of a block that take part
 constexpr int kThreads = kWarps * kWarpSize;
+constexpr int kDepth = 8;      // steps whose keys and values are on their way
 constexpr int kMostHeads = 8;  // query heads of a block; a KV head with more has more blocks
 constexpr int kMostDim = 256;  // elements of a head
 constexpr int kElems = 8;      // of a row of K or V, the 16 bytes that a thread loads at once
-constexpr int kDepth = 8;      // steps whose keys and values are on their way
-constexpr int kBlocks = 132;   // aimed at; their number does not depend on the position
 constexpr int kMostSplits = 132;
 // The greatest score so far is followed only when it is left behind by so much: exp of it times the
 // number of keys is far from the end of F32.
 constexpr float kSlack = 8;
 
+// Whatever the block.
 struct Arguments {
-  float* out;
-  float* partial;
-  unsigned* arrivals;
-  const float *q, *k, *v;
   __half *k_cache, *v_cache;
-  const int* position;
   QkvVectors vectors;
   QkvShape shape;
   int n_tiles, tile_heads;  // blocks that share a KV head's query heads, and how many each takes
@@ -55,26 +50,31 @@ struct Layout {
   static constexpr int kLanesOfHead = kLanes / kPadded;
   static constexpr int kSums = kHeads * kElems / kRows;  // of a lane, after those of a warp
   static constexpr int kBatch = kHeads == 1 ? 4 : 1;     // steps taken together, to hide latency
+  // Of those that take the value; not those of heads where there are others.
+  static constexpr int kFirstValueWarp = kHeads < kWarps - 1 - kWidth / kWarpSize ? kHeads
+                                         : kWidth / kWarpSize < kWarps
+                                             ? kWarps - 1 - kWidth / kWarpSize
+                                             : 0;
   static constexpr std::size_t kRingBytes = sizeof(uint4) * kDepth * 2 * kThreads;
-  static constexpr std::size_t kSharedBytes =
-      kRingBytes + (kHeads + 1) * kWidth * sizeof(float) + 2 * kWidth * sizeof(__half);
+  static constexpr std::size_t kSharedBytes = kRingBytes + (kHeads + 1) * kWidth * sizeof(float) +
+                                              2 * kWidth * sizeof(__half) +
+                                              (3 * kWarps + 1) * kHeads * sizeof(float);
   static_assert(sizeof(float) * kWarps * kSums * kWarpSize <= kRingBytes);
 };
 
 // Few keys: a block a query head, and nothing to combine.
-__device__ inline Part part_alone(const Arguments& a, int n_past) {
+__device__ inline Part part_alone(const Arguments& a, int n_past, int head) {
   const int group = a.shape.n_heads / a.shape.n_kv_heads;
-  const int head = static_cast<int>(blockIdx.y * gridDim.x + blockIdx.x);
   const bool is_busy = head < a.shape.n_heads;
   return {head / group, head % group, is_busy ? 1 : 0, 0, 1, 0, n_past};
 }
-// Many: blockIdx.x a split of the keys, blockIdx.y a tile of the query heads of a KV head. Splits
-// beyond n_splits have nothing to do.
-__device__ inline Part part_of_split(const Arguments& a, int n_past, int keys_of_step) {
+// Many: a split of the keys, of n_most that there can be, and a tile of the query heads of a KV
+// head. Splits beyond n_splits have nothing to do.
+__device__ inline Part part_of_split(
+    const Arguments& a, int n_past, int keys_of_step, int tile, int split, int n_most) {
   const int group = a.shape.n_heads / a.shape.n_kv_heads;
-  const int kv_head = static_cast<int>(blockIdx.y) / a.n_tiles;
-  const int first = static_cast<int>(blockIdx.y) % a.n_tiles * a.tile_heads;
-  const int split = static_cast<int>(blockIdx.x), n_most = static_cast<int>(gridDim.x);
+  const int kv_head = tile / a.n_tiles;
+  const int first = tile % a.n_tiles * a.tile_heads;
   const int n_steps = (n_past + keys_of_step - 1) / keys_of_step;
   const int steps = max((n_steps + n_most - 1) / n_most, a.plan.steps_to_split);
   const int n_splits = max((n_steps + steps - 1) / steps, 1);
@@ -134,10 +134,10 @@ __device__ Rotation<kEach> rotation_of(const float* table, const QkvShape& s, in
 }
 
 // By one warp: a head with its bias, normed and rotated, as finish_qkv computes it, times `factor`;
-// zeros from head_dim on.
-template <int kEach>
+// zeros from head_dim on. in(i) gives its element i.
+template <int kEach, class In>
 __device__ void finish_head(float* row,
-                            const float* in,
+                            const In& in,
                             const HeadVectors<kEach>& vectors,
                             const Rotation<kEach>& rotation,
                             const QkvShape& shape,
@@ -147,7 +147,7 @@ __device__ void finish_head(float* row,
 #pragma unroll
   for (int j = 0; j < kEach; ++j) {
     const int i = lane + j * kWarpSize;
-    x[j] = (i < shape.head_dim ? __ldcg(in + i) : 0.0f) + vectors.bias[j];
+    x[j] = (i < shape.head_dim ? in(i) : 0.0f) + vectors.bias[j];
     sum += x[j] * x[j];
   }
   if (vectors.has_norm) {
@@ -174,26 +174,29 @@ __device__ void finish_head(float* row,
 
 // The heads of the block into `heads` (kHeads, kWidth), q scaled for the scores; the newest key and
 // value, where `newest` is not null, into it (2, kWidth) and into the cache. Warp h finishes head
-// h, the last one the key as well; thread t takes element t of the value. Waits for the projections
-// when all else is there.
-template <class L>
-__device__ void finish_heads(
-    float* heads, __half* newest, const Arguments& a, const Part& part, int position) {
+// h, the last one the key as well; other warps, if there are, the value, an element a thread. Asks
+// `io` for the projections when all else is there.
+template <class L, class Io>
+__device__ void finish_heads(float* heads,
+                             __half* newest,
+                             const Io& io,
+                             const Arguments& a,
+                             const Part& part,
+                             int position) {
   constexpr int kEach = L::kWidth / kWarpSize;
   static_assert(L::kHeads <= kWarps && L::kWidth <= kThreads);
   const QkvShape& s = a.shape;
   const int warp = threadIdx.x / kWarpSize, lane = threadIdx.x % kWarpSize;
-  const int element = threadIdx.x;
+  const int element = static_cast<int>(threadIdx.x) - L::kFirstValueWarp * kWarpSize;
   const int group = s.n_heads / s.n_kv_heads;
   const int head_dim = s.head_dim;
-  const std::int64_t q_offset =
-      static_cast<std::int64_t>(part.kv_head * group + part.first_head + warp) * head_dim;
+  const int q_offset = (part.kv_head * group + part.first_head + warp) * head_dim;
   const int offset = part.kv_head * head_dim;
   const std::int64_t row =
       (static_cast<std::int64_t>(position) * s.n_kv_heads + part.kv_head) * head_dim;
   const bool stores = part.first_head == 0;  // of the blocks that have the newest key, one
   const bool has_q = warp < part.n_here, has_k = newest != nullptr && warp == kWarps - 1;
-  const bool has_v = newest != nullptr && element < head_dim;
+  const bool has_v = newest != nullptr && element >= 0 && element < head_dim;
   const QkvVectors& v = a.vectors;
 
   const Rotation<kEach> rotation = rotation_of<kEach>(v.cos_sin, s, position);
@@ -202,25 +205,27 @@ __device__ void finish_heads(
   const auto k_vectors = head_vectors<kEach>(
       v.k_bias == nullptr || !has_k ? nullptr : v.k_bias + offset, v.k_norm, head_dim);
   const float v_bias = v.v_bias == nullptr || !has_v ? 0.0f : v.v_bias[offset + element];
-  wait_for_predecessors();
+  io.wait();
 
-  const float value = has_v ? __ldcg(a.v + offset + element) + v_bias : 0.0f;
+  const float value = has_v ? io.v(offset + element) + v_bias : 0.0f;
   float* to = heads + warp * L::kWidth;
   if (has_q) {
-    finish_head<kEach>(to, a.q + q_offset, q_vectors, rotation, s,
-                       1.0f / sqrtf(static_cast<float>(head_dim)));
+    finish_head<kEach>(
+        to, [&](int i) { return io.q(q_offset + i); }, q_vectors, rotation, s,
+        1.0f / sqrtf(static_cast<float>(head_dim)));
   } else if (warp < L::kHeads) {
     for (int i = lane; i < L::kWidth; i += kWarpSize) to[i] = 0;
   }
   if (has_k) {
     float* key = heads + L::kHeads * L::kWidth;
-    finish_head<kEach>(key, a.k + offset, k_vectors, rotation, s, 1);
+    finish_head<kEach>(
+        key, [&](int i) { return io.k(offset + i); }, k_vectors, rotation, s, 1);
     for (int i = lane; i < L::kWidth; i += kWarpSize) {
       newest[i] = __float2half_rn(key[i]);  // an element that this lane wrote
       if (stores && i < head_dim) a.k_cache[row + i] = newest[i];
     }
   }
-  if (newest != nullptr && element < L::kWidth) {
+  if (newest != nullptr && element >= 0 && element < L::kWidth) {
     newest[L::kWidth + element] = __float2half_rn(value);
     if (stores && has_v) a.v_cache[row + element] = newest[L::kWidth + element];
   }

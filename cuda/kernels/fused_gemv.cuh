@@ -172,7 +172,7 @@ __device__ void fused_gemv_block(const GemvParams& params, int block_index) {
     feed.copy(ring + stage * Shared::kStageBytes);
 
   const XSource source = {params.x, params.gamma, params.cols};
-  const GammaAhead gamma(source);
+  const GammaAhead gamma(params.gamma, params.cols);
   wait_for_predecessors();
   const float early = early_value(params, block);
   float squares = 0;

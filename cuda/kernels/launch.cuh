@@ -83,6 +83,25 @@ void launch_dependent(void (*kernel)(Params...),
   launch_as(config, kernel, grid, n_threads, shared_bytes, stream, args...);
 }
 
+// A kernel whose blocks wait for each other: all are resident at once, or the launch fails.
+template <class... Params, class... Args>
+void launch_together(void (*kernel)(Params...),
+                     dim3 grid,
+                     int n_threads,
+                     std::size_t shared_bytes,
+                     cudaStream_t stream,
+                     const Args&... args) {
+  cudaLaunchAttribute attributes[2]{};
+  attributes[0].id = cudaLaunchAttributeCooperative;
+  attributes[0].val.cooperative = 1;
+  attributes[1].id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  attributes[1].val.programmaticStreamSerializationAllowed = 1;
+  cudaLaunchConfig_t config{};
+  config.attrs = attributes;
+  config.numAttrs = device_attribute(cudaDevAttrComputeCapabilityMajor) >= 9 ? 2 : 1;
+  launch_as(config, kernel, grid, n_threads, shared_bytes, stream, args...);
+}
+
 // Sizes of a grid; blocks of y and z are at most 65535.
 inline dim3 grid_of(std::int64_t x, std::int64_t y = 1, std::int64_t z = 1) {
   HAIKUDA_CHECK(x >= 1 && x <= std::numeric_limits<std::int32_t>::max());

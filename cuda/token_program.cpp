@@ -1,0 +1,368 @@
+#include "cuda/token_program.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <climits>
+#include <cstdint>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "base/error.h"
+#include "cuda/kernels/gemv_params.h"
+#include "cuda/layout.h"
+#include "model/model.h"
+
+namespace haikuda::cuda {
+namespace {
+
+constexpr int kMostBlocks = 256;
+
+constexpr std::size_t aligned(std::size_t bytes, std::size_t alignment) {
+  return (bytes + alignment - 1) / alignment * alignment;
+}
+int ceil_div(int a, int b) {
+  return (a + b - 1) / b;
+}
+int attribute(cudaDeviceAttr which) {
+  int device = 0, value = 0;
+  CUDA_CHECK(cudaGetDevice(&device));
+  CUDA_CHECK(cudaDeviceGetAttribute(&value, which, device));
+  return value;
+}
+
+// ---- how a product is shared out
+
+int pairs_of(int rows) {
+  return ceil_div(rows, kTokenRows);
+}
+
+// How many warps share a row: what the warp with most to do takes, in cycles.
+int warps_per_row_log2(int n_pairs, const TokenShape& shape) {
+  constexpr int kRow = 150, kChunk = 100;
+  const int span = kChunk * (1 + shape.span);
+  int best = 0, best_cost = INT_MAX;
+  for (int log2 = 0; 1 << log2 <= std::min(kTokenWarps, shape.n_spans); ++log2) {
+    const int warps = 1 << log2;
+    const int cost =
+        ceil_div(n_pairs, kTokenWarps / warps) * (ceil_div(shape.n_spans, warps) * span + kRow);
+    if (cost < best_cost) best = log2, best_cost = cost;
+  }
+  return best;
+}
+
+// Of matrices of so many rows, one after the other, or alternating gates and ups.
+TokenShape make_shape(TokenOutput output, std::initializer_list<int> rows, int cols, int n_blocks) {
+  constexpr int kLongRow = 4096;
+  TokenShape shape{};
+  shape.output = output, shape.cols = cols, shape.row_bytes = 2 * cols;
+  std::fill(std::begin(shape.first_row), std::end(shape.first_row), INT_MAX);
+  int n = 0;
+  for (const int r : rows) {
+    shape.first_row[n] = shape.first_out[n] = shape.n_rows;
+    shape.n_rows += r;
+    ++n;
+  }
+  const bool is_gate_up = output == TokenOutput::gate_up;
+  const int n_pairs = is_gate_up ? shape.n_rows / 2 : pairs_of(shape.n_rows);
+  // Few chunks at a time where there are few rows, so that all warps have some.
+  const bool is_large = n_pairs >= 2 * kTokenWarps * n_blocks || cols >= kLongRow;
+  shape.span = is_large ? kMostTokenSpan : 2;
+  shape.n_spans = ceil_div(shape.row_bytes, shape.span * kTokenChunk);
+  shape.unit = is_gate_up ? 2 : 1;  // two values are handed on together
+  const int n_units = n_pairs / shape.unit;
+  shape.pairs_of_block = n_units / n_blocks * shape.unit;
+  shape.n_longer = n_units % n_blocks;
+  shape.warps_per_row_log2 = warps_per_row_log2(ceil_div(n_pairs, n_blocks), shape);
+  return shape;
+}
+
+// By TokenStepOfLayer, then the head.
+std::array<TokenShape, kTokenShapes> shapes_of(const ModelConfig& c, int n_blocks) {
+  const auto shape = [&](TokenOutput output, std::initializer_list<int> rows, int cols) {
+    return make_shape(output, rows, cols, n_blocks);
+  };
+  return {shape(TokenOutput::vector, {c.q_size(), c.kv_size(), c.kv_size()}, c.n_embd),
+          shape(TokenOutput::vector, {c.n_embd}, c.q_size()),
+          shape(TokenOutput::gate_up, {c.n_ff, c.n_ff}, c.n_embd),
+          shape(TokenOutput::vector, {c.n_embd}, c.n_ff),
+          shape(TokenOutput::logits, {c.n_vocab}, c.n_embd)};
+}
+
+std::vector<TokenStep> steps_of(const DeviceWeights& weights) {
+  std::vector<TokenStep> steps;
+  const auto add = [&](int shape, const float* gamma, std::initializer_list<DeviceTensor> matrices,
+                       std::initializer_list<const float*> biases = {}) {
+    TokenStep step{};
+    step.shape = shape, step.gamma = gamma;
+    std::transform(matrices.begin(), matrices.end(), step.data,
+                   [](const DeviceTensor& w) { return static_cast<const std::uint8_t*>(w.data); });
+    std::copy(biases.begin(), biases.end(), step.bias);
+    steps.push_back(step);
+  };
+  for (const DeviceLayerWeights& w : weights.layers) {
+    add(kTokenQkv, w.attn_norm, {w.attn_q, w.attn_k, w.attn_v},
+        {w.attn_q_bias, w.attn_k_bias, w.attn_v_bias});
+    add(kTokenOutput, nullptr, {w.attn_output});
+    add(kTokenGateUp, w.ffn_norm, {w.ffn_gate, w.ffn_up});
+    add(kTokenDown, nullptr, {w.ffn_down});
+  }
+  add(kTokenSteps, weights.output_norm, {weights.output});
+  return steps;
+}
+
+bool all_have_type(const DeviceWeights& weights, DType dtype) {
+  return weights.output.dtype == dtype &&
+         std::all_of(weights.layers.begin(), weights.layers.end(), [&](const auto& w) {
+           const DeviceTensor matrices[] = {w.attn_q,   w.attn_k, w.attn_v,  w.attn_output,
+                                            w.ffn_gate, w.ffn_up, w.ffn_down};
+           return std::all_of(std::begin(matrices), std::end(matrices),
+                              [&](const DeviceTensor& m) { return m.dtype == dtype; });
+         });
+}
+
+// ---- blocks
+
+struct Tiles {
+  int n, heads;  // of a KV head, query heads of each
+};
+Tiles tiles_of(const ModelConfig& c) {
+  const int group = c.n_heads / c.n_kv_heads;
+  const int n = ceil_div(group, kTokenHeads);
+  return {n, ceil_div(group, n)};
+}
+
+// Each has rows in every step (kernels/token.cu says why).
+int blocks_for(const ModelConfig& c) {
+  return std::min({attribute(cudaDevAttrMultiProcessorCount), kMostBlocks, kMaxGemvBlocks,
+                   pairs_of(c.q_size() + 2 * c.kv_size()), pairs_of(c.n_embd), c.n_ff / 2,
+                   pairs_of(c.n_vocab)});
+}
+
+// Whole vectors of 16 bytes and pairs of values; a block for each head, and for each tile.
+bool sizes_suit(const ModelConfig& c, int n_blocks) {
+  return c.head_dim % 8 == 0 && c.head_dim <= kTokenDim && c.n_embd % 8 == 0 && c.n_ff % 8 == 0 &&
+         n_blocks >= std::max(c.n_heads, c.n_kv_heads * tiles_of(c).n);
+}
+
+int size_of(const ModelConfig& c, TokenVector vector) {
+  switch (vector) {
+    case TokenVector::q:
+    case TokenVector::attended:
+      return c.q_size();
+    case TokenVector::k:
+    case TokenVector::v:
+      return c.kv_size();
+    case TokenVector::act:
+      return c.n_ff;
+    default:
+      return c.n_embd;
+  }
+}
+
+// Places one after the other.
+class Layout {
+ public:
+  explicit Layout(std::size_t alignment) : alignment_(alignment) {}
+  std::size_t take(std::size_t bytes) {
+    return std::exchange(end_, aligned(end_ + bytes, alignment_));
+  }
+  std::size_t end() const { return end_; }
+
+ private:
+  std::size_t alignment_, end_ = 0;
+};
+
+}  // namespace
+
+// Where things lie in storage_, for so many blocks.
+struct TokenProgram::Places {
+  std::size_t shapes, steps, norms, n_done, vectors[kTokenVectors], partial, end;
+
+  Places(const ModelConfig& c, int n_blocks) {
+    const auto n = [](int x) { return static_cast<std::size_t>(x); };
+    Layout layout(256);
+    shapes = layout.take(kTokenShapes * sizeof(TokenShape));
+    steps = layout.take(n(c.n_layers * kTokenSteps + 1) * sizeof(TokenStep));
+    norms = layout.take(n(c.n_layers) * sizeof(TokenNorms));
+    n_done = layout.take(sizeof(unsigned));
+    // q, k and v follow each other without gaps: they are one vector to who writes them.
+    const auto bytes = [&](TokenVector v) { return n(size_of(c, v)) / 2 * sizeof(TaggedPair); };
+    std::size_t qkv = layout.take(bytes(TokenVector::q) + 2 * bytes(TokenVector::k));
+    for (int i = 0; i < kTokenVectors; ++i) {
+      const auto v = static_cast<TokenVector>(i);
+      vectors[i] = v <= TokenVector::v ? std::exchange(qkv, qkv + bytes(v)) : layout.take(bytes(v));
+    }
+    partial =
+        layout.take(n(n_blocks * token_partial_size(kTokenHeads, kTokenDim)) * sizeof(Tagged));
+    end = layout.end();
+  }
+};
+
+std::size_t TokenProgram::bytes_needed(const ModelConfig& config) {
+  return Places(config, kMostBlocks).end;
+}
+
+std::unique_ptr<TokenProgram> TokenProgram::make(const Model& model,
+                                                 const DeviceWeights& weights,
+                                                 const KvCache& cache,
+                                                 const TokenBuffers& buffers,
+                                                 const Stream& stream) {
+  const ModelConfig& c = model.config;
+  const int n_blocks = blocks_for(c);
+  const bool has_kernel = attribute(cudaDevAttrComputeCapabilityMajor) >= 9 &&
+                          attribute(cudaDevAttrCooperativeLaunch) != 0 &&
+                          most_token_bytes(weights.output.dtype) != 0;
+  if (!has_kernel || !all_have_type(weights, weights.output.dtype) || !sizes_suit(c, n_blocks))
+    return nullptr;
+  std::unique_ptr<TokenProgram> program(
+      new TokenProgram(model, weights, cache, buffers, n_blocks, stream));
+  if (program->shared_bytes_ == 0) return nullptr;
+  return program;
+}
+
+TokenProgram::TokenProgram(const Model& model,
+                           const DeviceWeights& weights,
+                           const KvCache& cache,
+                           const TokenBuffers& buffers,
+                           int n_blocks,
+                           const Stream& stream)
+    : n_blocks_(n_blocks), dtype_(weights.output.dtype) {
+  const ModelConfig& c = model.config;
+  const auto shapes = shapes_of(c, n_blocks);
+  const std::vector<TokenStep> steps = steps_of(weights);
+
+  // Shared memory of a block: the rings get what the rest leaves.
+  std::size_t x_bytes = token_attention_bytes(c.head_dim), n_sums = 0;
+  std::size_t least_slot = SIZE_MAX, most_slot = 0;
+  for (const TokenShape& s : shapes) {
+    x_bytes = std::max(x_bytes, token_x_bytes(s.cols));
+    n_sums = std::max(n_sums, static_cast<std::size_t>((s.pairs_of_block + s.unit) * kTokenRows)
+                                  << s.warps_per_row_log2);
+    least_slot = std::min(least_slot, static_cast<std::size_t>(s.slot_bytes()));
+    most_slot = std::max(most_slot, static_cast<std::size_t>(s.slot_bytes()));
+  }
+  Layout rest(16);
+  const std::size_t x_start = rest.take(x_bytes);
+  const std::size_t residual_start = rest.take(static_cast<std::size_t>(c.n_embd) * sizeof(float));
+  const std::size_t sums_start = rest.take(n_sums * sizeof(float));
+  const std::size_t barriers_start =
+      rest.take(kTokenWarps * kTokenBarriers * sizeof(std::uint64_t));
+  const std::size_t ends_start =
+      rest.take(kTokenWarps * kTokenRows * kTokenSlots * sizeof(unsigned));
+  const std::size_t shapes_start = rest.take(shapes.size() * sizeof(TokenShape));
+  const std::size_t steps_start = rest.take(steps.size() * sizeof(TokenStep));
+  const std::size_t most = most_token_bytes(dtype_);
+  if (most < rest.end()) return;
+  // No ring holds more slots than there are barriers, and each at least two of any size.
+  const std::size_t ring_bytes =
+      std::min(kTokenSlots * least_slot, (most - rest.end()) / kTokenWarps / 128 * 128);
+  if (ring_bytes < 2 * most_slot) return;
+  const std::size_t rings = kTokenWarps * ring_bytes;
+  shared_bytes_ = rings + rest.end();
+
+  const Places places(c, n_blocks);
+  storage_ = DeviceBuffer<std::byte>(places.end);
+  std::byte* base = storage_.data();
+  for (int i = 0; i < kTokenVectors; ++i)
+    vectors_[i] = {reinterpret_cast<TaggedPair*>(base + places.vectors[i]),
+                   size_of(c, static_cast<TokenVector>(i))};
+  const auto data = [&](TokenVector v) { return vectors_[static_cast<int>(v)].data; };
+  const Tiles tiles = tiles_of(c);
+  params_ = {.shapes = reinterpret_cast<const TokenShape*>(base + places.shapes),
+             .steps = reinterpret_cast<const TokenStep*>(base + places.steps),
+             .norms = reinterpret_cast<const TokenNorms*>(base + places.norms),
+             .n_layers = c.n_layers,
+             .n_embd = c.n_embd,
+             .eps = c.rms_eps,
+             .x = buffers.x,
+             .qkv = data(TokenVector::q),
+             .attended = data(TokenVector::attended),
+             .attn_delta = data(TokenVector::attn_delta),
+             .act = data(TokenVector::act),
+             .ffn_delta = data(TokenVector::ffn_delta),
+             .partial = reinterpret_cast<Tagged*>(base + places.partial),
+             .logits = buffers.logits,
+             .best = buffers.best,
+             .n_done = reinterpret_cast<unsigned*>(base + places.n_done),
+             .position = buffers.position,
+             .cos_sin = buffers.cos_sin,
+             .k_cache = cache.k(0),
+             .v_cache = cache.v(0),
+             .layer_stride = c.n_layers > 1 ? cache.k(1) - cache.k(0) : 0,
+             .shape = {.n = 1,
+                       .n_heads = c.n_heads,
+                       .n_kv_heads = c.n_kv_heads,
+                       .head_dim = c.head_dim,
+                       .n_dims = c.rope.n_dims,
+                       .style = c.rope.style,
+                       .eps = c.rms_eps},
+             .n_tiles = tiles.n,
+             .tile_heads = tiles.heads,
+             .n_splits = std::min(n_blocks_ / (c.n_kv_heads * tiles.n), kTokenSplits),
+             .keys_alone = kTokenKeysAlone,
+             .first_phase = 0,
+             .end_phase = 0,
+             .times = nullptr,
+             .ring_bytes = static_cast<int>(ring_bytes),
+             .x_start = static_cast<int>(rings + x_start),
+             .residual_start = static_cast<int>(rings + residual_start),
+             .sums_start = static_cast<int>(rings + sums_start),
+             .barriers_start = static_cast<int>(rings + barriers_start),
+             .ends_start = static_cast<int>(rings + ends_start),
+             .shapes_start = static_cast<int>(rings + shapes_start),
+             .steps_start = static_cast<int>(rings + steps_start)};
+
+  std::vector<TokenNorms> norms;
+  for (const DeviceLayerWeights& w : weights.layers)
+    norms.push_back({w.attn_q_norm, w.attn_k_norm});
+  storage_.clear(stream.get());
+  const auto upload = [&](std::size_t place, const auto& values) {
+    storage_.upload(std::as_bytes(std::span(values)), stream.get(), place);
+  };
+  upload(places.shapes, shapes);
+  upload(places.steps, steps);
+  upload(places.norms, norms);
+  stream.synchronize();  // they go
+}
+
+void TokenProgram::launch(int first_phase,
+                          int end_phase,
+                          cudaStream_t stream,
+                          unsigned long long* times) const {
+  HAIKUDA_CHECK(0 <= first_phase && first_phase < end_phase && end_phase <= head_phase() + 1);
+  TokenParams params = params_;
+  params.first_phase = first_phase, params.end_phase = end_phase;
+  params.times = times;
+  launch_token(params, dtype_, n_blocks_, shared_bytes_, stream);
+}
+
+void TokenProgram::run(bool want_logits, cudaStream_t stream) const {
+  launch(0, want_logits ? head_phase() + 1 : head_phase(), stream, nullptr);
+}
+
+void TokenProgram::run_phase(int phase, cudaStream_t stream) const {
+  launch(phase, phase + 1, stream, nullptr);
+}
+
+void TokenProgram::run_timed(unsigned long long* times, cudaStream_t stream) const {
+  launch(0, head_phase() + 1, stream, times);
+}
+
+void TokenProgram::end_token(cudaStream_t stream) const {
+  count_token(params_.n_done, stream);
+}
+
+void TokenProgram::read(float* out, TokenVector vector, cudaStream_t stream) const {
+  const Vector& v = vectors_[static_cast<int>(vector)];
+  untag(out, v.data, v.size, stream);
+}
+
+std::string TokenProgram::description() const {
+  return fmt::format("{} blocks, {} warps with rings of {} bytes, {} bytes in all", n_blocks_,
+                     kTokenWarps, params_.ring_bytes, shared_bytes_);
+}
+
+}  // namespace haikuda::cuda
