@@ -162,6 +162,7 @@ TokenizeOptions resolve_tokenize(const CLI::App& app, RawOptions&& raw) {
 }
 
 DiagnoseOptions resolve_diagnose(RawOptions&& raw) {
+  need_probe("diagnose");
   raw.diagnose.device = parse_device(raw.device);
   if (raw.diagnose.prompt.empty()) throw Error(ExitCode::usage, "--prompt: the text is empty");
   return std::move(raw.diagnose);
