@@ -11,5 +11,7 @@ namespace haikuda::test {
 // Called between passes. Those that it can plant: rope_position_zero, kv_slot_off_by_one,
 // gqa_by_modulo, no_attention_scale, and mask_without_past where a token is decoded.
 void plant(Fault fault, int n_layers);
+// How often that happened since: 0 when the ops that are handed over here were not called.
+int n_planted();
 
 }  // namespace haikuda::test
