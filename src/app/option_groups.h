@@ -40,6 +40,7 @@ struct RawOptions {
   std::vector<std::string> dry_breakers;
   std::string trace_layers = "all", trace_positions = "all", trace_stages = "all";
   std::string trace_values = "10", trace_heads;
+  std::string report_layers, report_heads;
   std::int64_t seed = -1;
   int n_logprobs = -1;
 };
@@ -75,7 +76,7 @@ void resolve_device(RawOptions& raw);
 Options resolve_generate(const CLI::App& app, RawOptions&& raw);
 ChatOptions resolve_chat(const CLI::App& app, RawOptions&& raw);
 TokenizeOptions resolve_tokenize(const CLI::App& app, RawOptions&& raw);
-DiagnoseOptions resolve_diagnose(RawOptions&& raw);
+DiagnoseOptions resolve_diagnose(const CLI::App& app, RawOptions&& raw);
 
 // The pairs that one configuration file sets, in its order; `section` is a command's name or empty.
 struct ConfigValue {

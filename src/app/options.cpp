@@ -217,7 +217,7 @@ Request resolve(const CommandSpec& command,
   if (command.name == "info") return std::move(raw.info);
   if (command.name == "tokenize") return resolve_tokenize(app, std::move(raw));
   if (command.name == "detokenize") return std::move(raw.detokenize);
-  if (command.name == "diagnose") return resolve_diagnose(std::move(raw));
+  if (command.name == "diagnose") return resolve_diagnose(app, std::move(raw));
   if (command.name == "devices") return raw.devices;
   if (command.name == "bench") {
     resolve_device(raw);
