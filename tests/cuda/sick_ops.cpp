@@ -102,15 +102,22 @@ struct SickQkv {
   }
 };
 
-// The newest token sees its own value alone.
-void see_own_value(float* out, const float* v, const AttentionShape& s, cudaStream_t stream) {
-  const std::vector<float> own =
-      download(v, static_cast<std::size_t>(s.n_kv_heads) * s.head_dim, stream);
-  std::vector<float> all;
-  for (int h = 0; h < s.n_heads; ++h) {
-    const auto begin = own.begin() + h / (s.n_heads / s.n_kv_heads) * s.head_dim;
-    all.insert(all.end(), begin, begin + s.head_dim);
-  }
+// Each token of the pass sees its own value alone, which lies in the cache.
+template <class T>
+void see_own_values(T* out,
+                    const __half* v_cache,
+                    const int* position,
+                    const AttentionShape& s,
+                    cudaStream_t stream) {
+  const std::size_t size = static_cast<std::size_t>(s.n_kv_heads) * s.head_dim;
+  const auto first = static_cast<std::size_t>(download(position, 1, stream)[0]);
+  const std::vector<__half> own = download(v_cache + first * size, s.n * size, stream);
+  std::vector<T> all;
+  for (int t = 0; t < s.n; ++t)
+    for (int h = 0; h < s.n_heads; ++h) {
+      const std::size_t begin = t * size + h / (s.n_heads / s.n_kv_heads) * s.head_dim;
+      for (int d = 0; d < s.head_dim; ++d) all.push_back(static_cast<T>(own[begin + d]));
+    }
   upload(out, all, stream);
 }
 
@@ -221,6 +228,7 @@ void HAIKUDA_WRAPPED(HAIKUDA_DECODE_NAME)(float* out,
   HAIKUDA_REAL(HAIKUDA_DECODE_NAME)
   (out, scratch, sick ? queries->data() : q, k, v, position, shape, stream);
   if (sick && is(Fault::gqa_by_modulo)) permute(out, shape, shape.head_dim, true, stream);
+  if (sick && is(Fault::mask_without_past)) see_own_values(out, v, position, shape, stream);
   if (sick) CUDA_CHECK(cudaStreamSynchronize(stream));  // the queries go
 }
 
@@ -245,6 +253,7 @@ void HAIKUDA_WRAPPED(HAIKUDA_PREFILL_NAME)(float* out,
   HAIKUDA_REAL(HAIKUDA_PREFILL_NAME)
   (out, scratch, sick ? queries->data() : q, k, v, position, shape, stream);
   if (sick && is(Fault::gqa_by_modulo)) permute(out, shape, shape.head_dim, true, stream);
+  if (sick && is(Fault::mask_without_past)) see_own_values(out, v, position, shape, stream);
   if (sick) CUDA_CHECK(cudaStreamSynchronize(stream));
 }
 
@@ -272,6 +281,7 @@ void HAIKUDA_WRAPPED(HAIKUDA_HALF_NAME)(__half* out,
              stream);
   HAIKUDA_REAL(HAIKUDA_HALF_NAME)(out, q, k, v, position, shape, stream);
   if (sick && is(Fault::gqa_by_modulo)) permute(out, shape, shape.head_dim, true, stream);
+  if (sick && is(Fault::mask_without_past)) see_own_values(out, v, position, shape, stream);
 }
 
 void HAIKUDA_REAL(HAIKUDA_TOKEN_NAME)(float*,
@@ -312,7 +322,8 @@ void HAIKUDA_WRAPPED(HAIKUDA_TOKEN_NAME)(float* out,
   (out, partial, arrivals, q, args.k_cache, args.v_cache, k, v, position, args.vectors, shape,
    stream, plan);
   if (sick && is(Fault::gqa_by_modulo)) permute(out, heads, shape.head_dim, true, stream);
-  if (sick && is(Fault::mask_without_past)) see_own_value(out, v, heads, stream);
+  if (sick && is(Fault::mask_without_past))
+    see_own_values(out, args.v_cache, position, heads, stream);
 }
 
 }  // extern "C"
