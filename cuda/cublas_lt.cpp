@@ -95,11 +95,7 @@ CublasLt::CublasLt(std::unique_ptr<Functions> functions, const DeviceBuffer<std:
 }
 
 CublasLt::~CublasLt() {
-  for (const auto& [key, plan] : plans_) {
-    for (const cublasLtMatrixLayout_t layout : {plan.w, plan.x, plan.y})
-      if (layout != nullptr) (void)functions_->destroy_layout(layout);
-    if (plan.operation != nullptr) (void)functions_->destroy_operation(plan.operation);
-  }
+  plans_.clear();
   (void)functions_->destroy(handle_);
 }
 
@@ -110,6 +106,15 @@ std::unique_ptr<CublasLt> CublasLt::open(const DeviceBuffer<std::byte>& workspac
   return std::unique_ptr<CublasLt>(new CublasLt(std::move(functions), workspace));
 }
 
+template <class Handle, class Make, class... Arguments>
+CublasLt::Owner<Handle> CublasLt::create(cublasStatus_t (*destroy)(Handle),
+                                         Make make,
+                                         Arguments... arguments) const {
+  Handle handle = nullptr;
+  CUBLAS_CHECK(make(&handle, arguments...));
+  return {handle, destroy};
+}
+
 // GGUF stores matrices row-major and cuBLAS reads column-major, where a row-major (rows, cols) is a
 // (cols, rows) of leading dimension cols: so w is passed as it lies and transposed, x as it lies,
 // and yᵀ = w · xᵀ comes out as y.
@@ -118,38 +123,46 @@ const CublasLt::Plan& CublasLt::plan_for(const Product& p) {
   const Key key{p.type,     p.y_type,       p.n,      p.rows, p.cols, p.x_stride,
                 p.y_stride, p.beta != 0.0f, alignment};
   if (const auto found = plans_.find(key); found != plans_.end()) return found->second;
-  Plan& plan = plans_[key];
+  return plans_.emplace(key, make_plan(p, alignment)).first->second;
+}
+
+CublasLt::Plan CublasLt::make_plan(const Product& p, unsigned alignment) const {
   const auto n = static_cast<std::uint64_t>(p.n), rows = static_cast<std::uint64_t>(p.rows),
              cols = static_cast<std::uint64_t>(p.cols);
-  CUBLAS_CHECK(functions_->create_operation(&plan.operation, CUBLAS_COMPUTE_32F, CUDA_R_32F));
+  const auto layout = [&](cudaDataType_t type, std::uint64_t height, std::uint64_t width,
+                          int stride) {
+    return create(functions_->destroy_layout, functions_->create_layout, type, height, width,
+                  std::int64_t{stride});
+  };
+  Plan plan{.operation = create(functions_->destroy_operation, functions_->create_operation,
+                                CUBLAS_COMPUTE_32F, CUDA_R_32F),
+            .w = layout(p.type, cols, rows, p.cols),
+            .x = layout(p.type, cols, n, p.x_stride),
+            .y = layout(p.y_type, rows, n, p.y_stride)};
   const cublasOperation_t transposed = CUBLAS_OP_T;
-  CUBLAS_CHECK(functions_->set_operation(plan.operation, CUBLASLT_MATMUL_DESC_TRANSA, &transposed,
-                                         sizeof transposed));
-  CUBLAS_CHECK(functions_->create_layout(&plan.w, p.type, cols, rows, p.cols));
-  CUBLAS_CHECK(functions_->create_layout(&plan.x, p.type, cols, n, p.x_stride));
-  CUBLAS_CHECK(functions_->create_layout(&plan.y, p.y_type, rows, n, p.y_stride));
+  CUBLAS_CHECK(functions_->set_operation(plan.operation.get(), CUBLASLT_MATMUL_DESC_TRANSA,
+                                         &transposed, sizeof transposed));
   choose_algorithm(plan, alignment);
   return plan;
 }
 
 void CublasLt::choose_algorithm(Plan& plan, unsigned alignment) const {
-  cublasLtMatmulPreference_t preference = nullptr;
-  CUBLAS_CHECK(functions_->create_preference(&preference));
+  const auto preference = create(functions_->destroy_preference, functions_->create_preference);
   const std::size_t workspace_bytes = workspace_.bytes();
-  CUBLAS_CHECK(functions_->set_preference(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES,
+  CUBLAS_CHECK(functions_->set_preference(preference.get(),
+                                          CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES,
                                           &workspace_bytes, sizeof workspace_bytes));
   for (const cublasLtMatmulPreferenceAttributes_t attribute :
        {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
         CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES}) {
     const std::uint32_t bytes = alignment;
-    CUBLAS_CHECK(functions_->set_preference(preference, attribute, &bytes, sizeof bytes));
+    CUBLAS_CHECK(functions_->set_preference(preference.get(), attribute, &bytes, sizeof bytes));
   }
   cublasLtMatmulHeuristicResult_t result{};
   int n_found = 0;
-  const cublasStatus_t status = functions_->find_algorithm(
-      handle_, plan.operation, plan.w, plan.x, plan.y, plan.y, preference, 1, &result, &n_found);
-  (void)functions_->destroy_preference(preference);
-  CUBLAS_CHECK(status);
+  CUBLAS_CHECK(functions_->find_algorithm(handle_, plan.operation.get(), plan.w.get(), plan.x.get(),
+                                          plan.y.get(), plan.y.get(), preference.get(), 1, &result,
+                                          &n_found));
   CUBLAS_CHECK(n_found > 0 ? result.state : CUBLAS_STATUS_NOT_SUPPORTED);
   plan.algorithm = result.algo;
   plan.workspace_bytes = result.workspaceSize;
@@ -157,9 +170,10 @@ void CublasLt::choose_algorithm(Plan& plan, unsigned alignment) const {
 
 void CublasLt::multiply(const Product& p, cudaStream_t stream) {
   const Plan& plan = plan_for(p);
-  CUBLAS_CHECK(functions_->multiply(handle_, plan.operation, &p.alpha, p.w, plan.w, p.x, plan.x,
-                                    &p.beta, p.y, plan.y, p.y, plan.y, &plan.algorithm,
-                                    workspace_.data(), plan.workspace_bytes, stream));
+  CUBLAS_CHECK(functions_->multiply(handle_, plan.operation.get(), &p.alpha, p.w, plan.w.get(), p.x,
+                                    plan.x.get(), &p.beta, p.y, plan.y.get(), p.y, plan.y.get(),
+                                    &plan.algorithm, workspace_.data(), plan.workspace_bytes,
+                                    stream));
 }
 
 }  // namespace haikuda::cuda

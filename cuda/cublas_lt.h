@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <tuple>
+#include <type_traits>
 
 #include "cuda/resources.h"
 
@@ -37,16 +38,22 @@ class CublasLt {
 
  private:
   struct Functions;
-  // How one shape is multiplied; ~CublasLt destroys what it holds.
+  // A handle and the library's function that destroys it.
+  template <class Handle>
+  using Owner = std::unique_ptr<std::remove_pointer_t<Handle>, cublasStatus_t (*)(Handle)>;
+  // How one shape is multiplied.
   struct Plan {
-    cublasLtMatmulDesc_t operation = nullptr;
-    cublasLtMatrixLayout_t w = nullptr, x = nullptr, y = nullptr;
+    Owner<cublasLtMatmulDesc_t> operation;
+    Owner<cublasLtMatrixLayout_t> w, x, y;
     cublasLtMatmulAlgo_t algorithm{};
     std::size_t workspace_bytes = 0;
   };
   using Key = std::tuple<cudaDataType_t, cudaDataType_t, int, int, int, int, int, bool, unsigned>;
   CublasLt(std::unique_ptr<Functions> functions, const DeviceBuffer<std::byte>& workspace);
   const Plan& plan_for(const Product& product);
+  Plan make_plan(const Product& product, unsigned alignment) const;
+  template <class Handle, class Make, class... Arguments>
+  Owner<Handle> create(cublasStatus_t (*destroy)(Handle), Make make, Arguments... arguments) const;
   void choose_algorithm(Plan& plan, unsigned alignment) const;
 
   std::unique_ptr<Functions> functions_;

@@ -172,7 +172,7 @@ QkvVectors Forward::vectors_of(const DeviceLayerWeights& w) const {
           .q_norm = w.attn_q_norm,
           .k_norm = w.attn_k_norm,
           .cos_sin = cos_sin_.data(),
-          .steps = tap_ ? tap_->qkv_steps() : QkvSteps{}};
+          .steps = tap() ? tap()->qkv_steps() : QkvSteps{}};
 }
 
 QkvShape Forward::qkv_shape(int n) const {
@@ -191,13 +191,14 @@ void Forward::set_probe(Probe* probe) {
 }
 
 void Forward::show_inputs() const {
-  if (tap_) tap_->show_inputs(tokens_.data(), scratch_.x.data(), radians_.data(), cos_sin_.data());
+  if (tap())
+    tap()->show_inputs(tokens_.data(), scratch_.x.data(), radians_.data(), cos_sin_.data());
 }
 
 void Forward::show_qkv(int layer) const {
   const bool has_head_norm =
       weights_.layers[static_cast<std::size_t>(layer)].attn_q_norm != nullptr;
-  if (tap_) tap_->show_qkv(layer, has_head_norm, scratch_.q.data(), cache_.k(layer));
+  if (tap()) tap()->show_qkv(layer, has_head_norm, scratch_.q.data(), cache_.k(layer));
 }
 
 CachedKv Forward::cached_kv(int layer, int n_positions) const {
@@ -218,7 +219,7 @@ void Forward::run(int position, int n, bool want_logits, DecodePath path) {
 }
 
 void Forward::pass(int position, int n, bool want_logits, DecodePath path) {
-  if (tap_) tap_->begin(position, n);
+  if (kHasProbe && tap_) tap_->begin(position, n);
   set_int(position_.data(), position, stream_);
   if (n > kMaxGemvTokens && takes_half_)
     prefill_half(n, want_logits);
@@ -226,9 +227,9 @@ void Forward::pass(int position, int n, bool want_logits, DecodePath path) {
     prefill_exact(n, want_logits);
   else if (path == DecodePath::steps)
     decode_steps(want_logits);
-  else if (tap_ && program_)
+  else if (tap() && program_)
     decode_shown_phases(want_logits);
-  else if (tap_)
+  else if (tap())
     decode_shown(want_logits);
   else
     decode_fused(want_logits);

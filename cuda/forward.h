@@ -117,17 +117,19 @@ class Forward {
   void decode_steps(bool want_logits);
   void gate_up_down(const DeviceLayerWeights& w);
   void head_steps(const float* x);
+  // Null when nobody looks.
+  const ProbeTap* tap() const { return kHasProbe ? tap_.get() : nullptr; }
   // After the op that made it; return at once when there is no probe.
   void show(Stage stage, int layer, const float* rows) const {
-    if (tap_) tap_->show(stage, layer, rows);
+    if (tap()) tap()->show(stage, layer, rows);
   }
   void show_last(Stage stage, const float* row) const {
-    if (tap_) tap_->show_last(stage, row);
+    if (tap()) tap()->show_last(stage, row);
   }
   void show_inputs() const;
   void show_qkv(int layer) const;
   void show_half(Stage stage, int layer, const __half* rows, const HalfRows& how) const {
-    if (tap_) tap_->show_half(stage, layer, rows, how);
+    if (tap()) tap()->show_half(stage, layer, rows, how);
   }
   QkvVectors vectors_of(const DeviceLayerWeights& w) const;
   QkvVectors projected_vectors_of(const DeviceLayerWeights& w) const;

@@ -45,11 +45,11 @@ void Forward::attend_half(int layer, int n) {
                   .alpha = 1 / scales.attn_norm,
                   .beta = 0});
   finish_qkv_half(q, k_cache, v_cache, qkv, position_.data(), vectors_of(w), qkv_shape(n), stream_);
-  if (tap_)
-    tap_->show_qkv(layer, w.attn_q_norm != nullptr,
-                   tap_->widened(q.rows, c.n_heads, c.head_dim,
-                                 {.stride = c.head_dim, .row_factors = q.scale}),
-                   k_cache);
+  if (tap())
+    tap()->show_qkv(layer, w.attn_q_norm != nullptr,
+                    tap()->widened(q.rows, c.n_heads, c.head_dim,
+                                   {.stride = c.head_dim, .row_factors = q.scale}),
+                    k_cache);
   attention_half(attended, q, k_cache, v_cache, position_.data(), attention_shape(n), stream_);
   show_half(Stage::attn_output, layer, attended, {.stride = c.q_size()});
   const HalfProduct output{.y = x,
@@ -112,7 +112,7 @@ void Forward::feed_forward_half(int layer, int n) {
 
 // What a product adds to the residual stream, computed once more where it can be seen alone.
 void Forward::show_output(Stage stage, int layer, HalfProduct product) {
-  if (!tap_ || !tap_->wants(stage, layer)) return;
+  if (!tap() || !tap()->wants(stage, layer)) return;
   product.y = scratch_.qkv.data();
   product.beta = 0;
   gemm_.multiply(product);
@@ -125,7 +125,7 @@ void Forward::show_output(Stage stage, int layer, HalfProduct product) {
 // x (n_embd) is of the last token.
 void Forward::head_half(const float* x) {
   float *h = scratch_.h.data(), *logits = scratch_.logits.data();
-  if (tap_) {
+  if (tap()) {
     rms_norm(h, x, weights_.output_norm, 1, config_.n_embd, config_.rms_eps, stream_);
     show_last(Stage::output_norm, h);
   }

@@ -45,7 +45,7 @@ void embed(float* out,
 // out (w.rows, w.cols) = w.
 void dequantize_to_f32(float* out, const DeviceTensor& w, cudaStream_t stream);
 // Rows first_row … of w rounded to half, out (n_rows, w.cols); a value beyond 65504 becomes
-// infinity, and with it the logits: never silently wrong.
+// infinity, and with it the logits: never silently wrong. Of a type that Gemm::takes_half.
 void dequantize_to_f16(
     __half* out, const DeviceTensor& w, int first_row, int n_rows, cudaStream_t stream);
 // MXFP4 only, whose range is that of F32 and whose four bits BF16 holds exactly.
@@ -166,7 +166,8 @@ void rms_norm_half(__half* out,
 
 // ---- row_norms.cu
 
-// *out = max(*out, length of the longest row of w · gamma), gamma (w.cols); *out is at least 0.
+// *out = max(*out, length of the longest row of w · gamma), gamma (w.cols); *out is at least 0. Of
+// a type that Gemm::takes_half.
 void greatest_row_norm(float* out, const DeviceTensor& w, const float* gamma, cudaStream_t stream);
 
 // ---- elementwise.cu

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Everything that needs a GPU, on a machine that has one and a finished build: the CUDA tests, the command line on the
-# GPU, diagnose, the strict test of the model inside, how soon Ctrl-C and a closed pipe end a run, then memcheck,
+# GPU, diagnose on healthy models and on planted faults, the strict test of the model inside, how soon Ctrl-C and a closed pipe end a run, then memcheck,
 # racecheck, initcheck and synccheck of compute-sanitizer over every kernel and type. Jobs run side by side, two
 # processors each. Ends in a table; exits with 1 when a row failed.
 #
@@ -62,12 +62,13 @@ finish() {
     esac
     if [ "$verdict" != passed ]; then
       echo "== $name: $verdict"
+      grep -aE ' SICK | (yes|NO) +NO ' "$logs/$name" | head -40 | cut -c1-160  # patients not found, healthy ones flagged
       { grep -aE -A14 'FAILED|due to|^(FAIL|ERROR):|========= (Error|Warning|Invalid|Uninit|Barrier|Leaked)' "$logs/$name" | head -40
         tail -5 "$logs/$name"; } | cut -c1-200
     fi
     grep -aE 'NMSE [0-9]|near-tie|tokens/s \(|largest context|runs ended after|free as before' "$logs/$name" | head -8 | cut -c1-160
     detail=$(grep -aE 'assertions|^OK|^FAILED|^passed|healthy|skipped' "$logs/$name" | tail -1)
-    detail="$detail$(grep -aoE '(ERROR|RACECHECK|LEAK) SUMMARY.*|kernels launched.*' "$logs/$name" | sed 's/^/; /' | tr -d '\n')"
+    detail="$detail$(grep -aoE '(ERROR|RACECHECK|LEAK) SUMMARY.*|kernels launched.*|[0-9]+ patients, .*' "$logs/$name" | sed 's/^/; /' | tr -d '\n')"
     rows+=("$(printf '%-20s %-12s %5d s  %s' "$name" "$verdict" "$seconds" "${detail#; }")")
   done
   names=()
@@ -83,6 +84,7 @@ if [[ $checks = *tests* ]]; then
   job models "$tests" '[model]~[prefill]'
   job prefill "$tests" '[model][prefill],[probe]'
   job upload "$tests" '[upload]~[ops]'
+  job sick_patients "$tests" '[diagnose]'
   LIMIT=280 job command_line python3 tests/cli/run.py "$haikuda" --maker "$maker" --device cuda --label command_line
   job determinism python3 tests/cli/run.py "$haikuda" --maker "$maker" --device cuda --label determinism
   for kind in "qwen2 F16" "llama Q4_K" "qwen3 Q8_0"; do

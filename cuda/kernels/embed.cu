@@ -82,7 +82,7 @@ void dequantize_to_f32(float* out, const DeviceTensor& w, cudaStream_t stream) {
 void dequantize_to_f16(
     __half* out, const DeviceTensor& w, int first_row, int n_rows, cudaStream_t stream) {
   HAIKUDA_CHECK(first_row >= 0 && n_rows >= 1 && n_rows <= w.rows - first_row);
-  dispatch_any(w, [&](auto use) {
+  dispatch_half(w, [&](auto use) {
     decode_rows<typename decltype(use)::Decoder>(out, w, planes_from(w, first_row), nullptr,
                                                  nullptr, n_rows, stream);
   });

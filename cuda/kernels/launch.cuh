@@ -141,9 +141,13 @@ auto dispatch_plain(const DeviceTensor& w, F&& f) {
                   std::string("no plain CUDA decoder for ") + dtype_name(w.dtype));
   }
 }
+// The same for the types that long prompts multiply in half (Gemm::takes_half).
 template <class F>
-auto dispatch_quantized(const DeviceTensor& w, F&& f) {
+auto dispatch_half(const DeviceTensor& w, F&& f) {
   switch (w.dtype) {
+    case DType::F16:
+      HAIKUDA_CHECK(w.cols % 8 == 0);
+      return f(Use<DecodeF16>{});
     case DType::Q4_0:
       return f(Use<DecodeQ4_0>{});
     case DType::Q4_1:
@@ -168,17 +172,16 @@ auto dispatch_quantized(const DeviceTensor& w, F&& f) {
       return f(Use<DecodeIQ4_NL>{});
     case DType::IQ4_XS:
       return f(Use<DecodeIQ4_XS>{});
-    case DType::MXFP4:
-      return f(Use<DecodeMXFP4>{});
     default:
       throw Error(ExitCode::internal,
-                  std::string("no CUDA block decoder for ") + dtype_name(w.dtype));
+                  std::string("no CUDA decoder of halves for ") + dtype_name(w.dtype));
   }
 }
 template <class F>
 auto dispatch_any(const DeviceTensor& w, F&& f) {
   if (dtype_info(w.dtype).block_elems == 1) return dispatch_plain(w, f);
-  return dispatch_quantized(w, f);
+  if (w.dtype == DType::MXFP4) return f(Use<DecodeMXFP4>{});
+  return dispatch_half(w, f);
 }
 
 // Elements of a unit of decoder D.

@@ -39,7 +39,7 @@ __global__ __launch_bounds__(kThreads) void greatest_row_norm_kernel(
 }  // namespace
 
 void greatest_row_norm(float* out, const DeviceTensor& w, const float* gamma, cudaStream_t stream) {
-  dispatch_any(w, [&](auto use) {
+  dispatch_half(w, [&](auto use) {
     using D = typename decltype(use)::Decoder;
     HAIKUDA_CHECK(w.cols % kUnitElems<D> == 0);
     launch(greatest_row_norm_kernel<D>,

@@ -9,13 +9,15 @@
 #include "app/version.h"
 #include "base/printable.h"
 #include "cuda/cuda_backend.h"
+#include "infer/probe.h"
 
 namespace haikuda {
 namespace {
 
 std::string build_text() {
-  return fmt::format("haikuda {}, built by {} {}, {}\n", kVersion, HAIKUDA_COMPILER, __VERSION__,
-                     built_with_cuda() ? "CUDA " HAIKUDA_CUDA_BUILD : "without CUDA");
+  return fmt::format("haikuda {}, built by {} {}, {}{}\n", kVersion, HAIKUDA_COMPILER, __VERSION__,
+                     built_with_cuda() ? "CUDA " HAIKUDA_CUDA_BUILD : "without CUDA",
+                     kHasProbe ? "" : ", without a probe");
 }
 
 std::string devices_text(const std::vector<CudaDevice>& gpus,

@@ -101,6 +101,8 @@ ExitCode run_diagnose(const DiagnoseOptions& options, Process& process) {
   const Model model(open_model(options.model));
   const auto tokenizer = Tokenizer::create(model.files.metadata);
   check_vocabulary(model, *tokenizer);
+  check_below(options.report_layers, model.config.n_layers, "--report-layers", "layer");
+  check_below(options.report_heads, model.config.n_heads, "--report-heads", "head");
   const bool against_trace =
       !options.against.empty() && options.against != "cpu" && !is_model_file(options.against);
   std::optional<OtherRun> other;
@@ -128,10 +130,10 @@ ExitCode run_diagnose(const DiagnoseOptions& options, Process& process) {
     diagnosis.add(facts.comparison->verdict());
   }
   if (!options.report.empty())
-    write_report(options.report,
-                 html_report({model, exam, diagnosis, facts.comparison, facts.device,
-                              fmt::format("haikuda {}", kVersion),
-                              [&](int id) { return tokenizer->decode(id, true); }}));
+    write_report(options.report, html_report({model, exam, diagnosis, facts.comparison,
+                                              facts.device, fmt::format("haikuda {}", kVersion),
+                                              [&](int id) { return tokenizer->decode(id, true); },
+                                              options.report_layers, options.report_heads}));
   TextSink sink;
   sink.write(options.json ? diagnosis_json(facts, diagnosis, sink.is_terminal())
                           : diagnosis_text(facts, diagnosis));

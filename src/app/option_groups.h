@@ -40,6 +40,7 @@ struct RawOptions {
   std::vector<std::string> dry_breakers;
   std::string trace_layers = "all", trace_positions = "all", trace_stages = "all";
   std::string trace_values = "10", trace_heads;
+  std::string report_layers, report_heads;
   std::int64_t seed = -1;
   int n_logprobs = -1;
 };
@@ -59,7 +60,9 @@ void add_sampler_options(CLI::App& app, RawOptions& raw);
 // After parsing: the order of the samplers, and whether all values make sense. Throws Error(usage).
 void resolve_samplers(const CLI::App& app, RawOptions& raw);
 void add_trace_options(CLI::App& app, RawOptions& raw);
-// After parsing: what is traced. Throws Error(usage).
+// Throws Error(unsupported) in a build without a probe, which `what` needs.
+void need_probe(const char* what);
+// After parsing: what is traced. Throws Error(usage), or as need_probe().
 void resolve_trace(const CLI::App& app, RawOptions& raw);
 void add_chat_options(CLI::App& app, RawOptions& raw);
 void add_bench_options(CLI::App& app, RawOptions& raw);
@@ -67,12 +70,13 @@ void add_bench_options(CLI::App& app, RawOptions& raw);
 BenchOptions resolve_bench(const CLI::App& app, RawOptions& raw);
 void add_tool_options(CLI::App& app, const std::string& command, RawOptions& raw);
 
-// After parsing: rules that concern several options. Each throws Error(usage).
+// After parsing: rules that concern several options. Each throws Error(usage), resolve_diagnose
+// also as need_probe().
 void resolve_device(RawOptions& raw);
 Options resolve_generate(const CLI::App& app, RawOptions&& raw);
 ChatOptions resolve_chat(const CLI::App& app, RawOptions&& raw);
 TokenizeOptions resolve_tokenize(const CLI::App& app, RawOptions&& raw);
-DiagnoseOptions resolve_diagnose(RawOptions&& raw);
+DiagnoseOptions resolve_diagnose(const CLI::App& app, RawOptions&& raw);
 
 // The pairs that one configuration file sets, in its order; `section` is a command's name or empty.
 struct ConfigValue {

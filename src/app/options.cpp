@@ -26,11 +26,11 @@ constexpr const char* kExamples =
 
 constexpr const char* kFooter =
     "Exit codes: 0 done, 1 internal, 2 usage, 3 model file missing or invalid, 4 unsupported "
-    "model, 5 no usable\n"
-    "GPU, 6 out of memory, 7 GPU fault or non-finite logits, 8 input or output failed, 9 prompt "
-    "too long, 10 a\n"
-    "check failed (diagnose, bench, --fail-on-length), 124 --timeout, 130/143 interrupted, 141 "
-    "broken pipe.\n"
+    "model or build, 5 no\n"
+    "usable GPU, 6 out of memory, 7 GPU fault or non-finite logits, 8 input or output failed, 9 "
+    "prompt too long,\n"
+    "10 a check failed (diagnose, bench, --fail-on-length), 124 --timeout, 130/143 "
+    "interrupted, 141 broken pipe.\n"
     "HAIKUDA_NAME, LLAMA_ARG_NAME and ~/.config/haikuda/config.ini set options too (-v shows from "
     "where).\n";
 
@@ -217,7 +217,7 @@ Request resolve(const CommandSpec& command,
   if (command.name == "info") return std::move(raw.info);
   if (command.name == "tokenize") return resolve_tokenize(app, std::move(raw));
   if (command.name == "detokenize") return std::move(raw.detokenize);
-  if (command.name == "diagnose") return resolve_diagnose(std::move(raw));
+  if (command.name == "diagnose") return resolve_diagnose(app, std::move(raw));
   if (command.name == "devices") return raw.devices;
   if (command.name == "bench") {
     resolve_device(raw);

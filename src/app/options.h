@@ -157,6 +157,8 @@ struct DiagnoseOptions : ModelOptions {
   int n_decode = 8;
   std::string against;  // "cpu", a trace or a model file; empty: nothing
   std::string report;   // HTML file; empty: none
+  // Whose attention the report draws; empty: the first, the one in the middle and the last.
+  IndexSet report_layers, report_heads;
   bool json = false;
 };
 

@@ -161,10 +161,19 @@ TokenizeOptions resolve_tokenize(const CLI::App& app, RawOptions&& raw) {
   return std::move(t);
 }
 
-DiagnoseOptions resolve_diagnose(RawOptions&& raw) {
-  raw.diagnose.device = parse_device(raw.device);
-  if (raw.diagnose.prompt.empty()) throw Error(ExitCode::usage, "--prompt: the text is empty");
-  return std::move(raw.diagnose);
+DiagnoseOptions resolve_diagnose(const CLI::App& app, RawOptions&& raw) {
+  need_probe("diagnose");
+  DiagnoseOptions& o = raw.diagnose;
+  o.device = parse_device(raw.device);
+  if (o.prompt.empty()) throw Error(ExitCode::usage, "--prompt: the text is empty");
+  const auto resolve_maps = [&](IndexSet& out, const std::string& text, const std::string& flag) {
+    if (app.count(flag) == 0) return;
+    if (o.report.empty()) throw Error(ExitCode::usage, flag + " needs --report FILE");
+    out = IndexSet::parse(text, flag);
+  };
+  resolve_maps(o.report_layers, raw.report_layers, "--report-layers");
+  resolve_maps(o.report_heads, raw.report_heads, "--report-heads");
+  return std::move(o);
 }
 
 }  // namespace haikuda

@@ -84,6 +84,11 @@ void add_diagnose_options(CLI::App& app, RawOptions& raw) {
   app.add_flag("--json", o.json, "One JSON object");
   app.add_option("--report", o.report, "Write verdicts and charts to FILE, one HTML page")
       ->type_name("FILE");
+  app.add_option("--report-layers", raw.report_layers,
+                 "Layers whose attention it draws, such as 0-1,23 [first, middle, last]")
+      ->type_name("LIST|all");
+  app.add_option("--report-heads", raw.report_heads, "Heads, in the same way")
+      ->type_name("LIST|all");
 }
 
 }  // namespace

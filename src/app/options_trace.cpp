@@ -3,6 +3,7 @@
 #include "app/option_groups.h"
 #include "base/error.h"
 #include "base/printable.h"
+#include "infer/probe.h"
 
 namespace haikuda {
 
@@ -27,6 +28,14 @@ void add_trace_options(CLI::App& app, RawOptions& raw) {
       ->type_name("LIST|all");
 }
 
+void need_probe(const char* what) {
+  if (!kHasProbe)
+    throw Error(ExitCode::unsupported,
+                std::string(what) +
+                    ": this executable was built without a probe (-DHAIKUDA_PROBE=OFF), which it "
+                    "needs");
+}
+
 void resolve_trace(const CLI::App& app, RawOptions& raw) {
   TraceOptions& trace = raw.options.trace;
   if (trace.file.empty()) {
@@ -37,6 +46,7 @@ void resolve_trace(const CLI::App& app, RawOptions& raw) {
     if (app.count("--trace") > 0) throw Error(ExitCode::usage, "--trace: the file's name is empty");
     return;
   }
+  need_probe("--trace");
   if (raw.options.n_samples > 1)
     throw Error(ExitCode::usage, "--trace follows one text; it excludes --num-samples");
   TraceFilter& filter = trace.filter;

@@ -108,7 +108,7 @@ void Forward::attention_block(int layer, int n, int position) {
 // attended = attention(q, K, V)
 void Forward::attend(int layer, int n, int position) {
   std::vector<AttentionInside> inside;
-  if (probe_ != nullptr && wants_inside_attention(layer))
+  if (probe() != nullptr && wants_inside_attention(layer))
     inside.resize(static_cast<std::size_t>(n));
   attention(scratch_.attended.data(), scratch_.q.data(), cache_.k(layer), cache_.v(layer),
             {.n = n,

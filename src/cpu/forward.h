@@ -55,12 +55,13 @@ class Forward {
   void compute_angles(int n, int position);
   void attend(int layer, int n, int position);
 
+  Probe* probe() const { return kHasProbe ? probe_ : nullptr; }
   // `rows` of all tokens of the pass, or `row` of its last.
   void show(Stage stage, int layer, const float* rows) const {
-    if (probe_ != nullptr) show_rows(stage, layer, rows, first_, n_);
+    if (probe() != nullptr) show_rows(stage, layer, rows, first_, n_);
   }
   void show_last(Stage stage, const float* row) const {
-    if (probe_ != nullptr) show_rows(stage, -1, row, first_ + n_ - 1, 1);
+    if (probe() != nullptr) show_rows(stage, -1, row, first_ + n_ - 1, 1);
   }
   void show_rows(Stage stage, int layer, const float* rows, int position, int n) const;
   void show_tokens(std::span<const int> tokens) const;

@@ -29,12 +29,12 @@ void Forward::show_rows(Stage stage, int layer, const float* rows, int position,
 }
 
 void Forward::show_tokens(std::span<const int> tokens) const {
-  if (probe_ == nullptr || !probe_->wants(Stage::tokens, -1, first_, n_)) return;
+  if (probe() == nullptr || !probe_->wants(Stage::tokens, -1, first_, n_)) return;
   probe_->show({.stage = Stage::tokens, .position = first_, .n_rows = n_, .ids = tokens});
 }
 
 void Forward::show_angles() const {
-  if (probe_ == nullptr) return;
+  if (probe() == nullptr) return;
   const std::size_t n_pairs = frequencies_.radians.size();
   std::vector<float> theta, cos, sin;
   for (int t = 0; t < n_; ++t)

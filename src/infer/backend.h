@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "base/error.h"
 #include "base/timeline.h"
 #include "infer/probe.h"
 #include "infer/sampler_options.h"
@@ -59,9 +60,13 @@ class Backend {
   virtual void truncate(int n_tokens) = 0;
 
   // From now on shows `probe` what append() computes; nullptr, as at first: nobody looks, which
-  // costs nothing. It lives as long as append() and Generator::run() are called.
-  virtual void set_probe(Probe* probe) { probe_ = probe; }
-  Probe* probe() const { return probe_; }
+  // costs nothing. It lives as long as append() and Generator::run() are called. A build without
+  // kHasProbe takes nullptr alone.
+  virtual void set_probe(Probe* probe) {
+    HAIKUDA_CHECK(kHasProbe || probe == nullptr);
+    probe_ = probe;
+  }
+  Probe* probe() const { return kHasProbe ? probe_ : nullptr; }
   // A copy of the cache of one layer.
   virtual CachedKv cached_kv(int layer) = 0;
 

@@ -137,8 +137,9 @@ int Generator::next_token(Sampler& sampler, bool is_argmax, std::span<const int>
 // The position is that of the logits it comes from.
 void Generator::show_sampled(int token) const {
   Probe* probe = backend_.probe();
+  if (probe == nullptr) return;
   const int position = backend_.position() - 1;
-  if (probe == nullptr || !probe->wants(Stage::sampled, -1, position, 1)) return;
+  if (!probe->wants(Stage::sampled, -1, position, 1)) return;
   probe->show({.stage = Stage::sampled, .position = position, .n_rows = 1, .ids = {&token, 1}});
 }
 

@@ -17,6 +17,14 @@
 
 namespace haikuda {
 
+// Whether backends ask for a probe at all. A build without (-DHAIKUDA_PROBE=OFF) has none of it
+// where tokens are computed: it shows what looking costs when nobody looks.
+#ifdef HAIKUDA_NO_PROBE
+inline constexpr bool kHasProbe = false;
+#else
+inline constexpr bool kHasProbe = true;
+#endif
+
 // Shape of a position's row behind each. Elements of a head lie as in the file, so interleaved
 // pairs of RoPE are neighbours.
 enum class Stage {

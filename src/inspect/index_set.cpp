@@ -67,4 +67,10 @@ int IndexSet::max() const {
   return out;
 }
 
+void check_below(const IndexSet& set, int n, const char* flag, const char* what) {
+  if (set.empty() || set.is_all() || set.max() < n) return;
+  throw Error(ExitCode::usage, fmt::format("{}: {} {} does not exist, this model has {} to {}",
+                                           flag, what, set.max(), 0, n - 1));
+}
+
 }  // namespace haikuda

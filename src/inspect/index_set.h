@@ -27,4 +27,7 @@ class IndexSet {
   std::vector<std::pair<int, int>> ranges_;  // first and last
 };
 
+// Throws Error(usage) that begins with `flag` when the set names a `what` ("layer") from n on.
+void check_below(const IndexSet& set, int n, const char* flag, const char* what);
+
 }  // namespace haikuda

@@ -65,12 +65,20 @@ std::vector<double> residual_sizes(const ReportInput& in) {
   return out;
 }
 
+std::vector<int> chosen(const IndexSet& set, int n) {
+  std::vector<int> out = {0, n / 2, n - 1};
+  out.erase(std::unique(out.begin(), out.end()), out.end());
+  if (set.empty()) return out;
+  out.clear();
+  for (int i = 0; i < n; ++i)
+    if (set.contains(i)) out.push_back(i);
+  return out;
+}
+
 std::string attention_maps(const ReportInput& in) {
   const ModelConfig& c = in.model.config;
-  std::vector<int> layers = {0, c.n_layers / 2, c.n_layers - 1};
-  layers.erase(std::unique(layers.begin(), layers.end()), layers.end());
-  std::vector<int> heads = {0, c.n_heads / 2, c.n_heads - 1};
-  heads.erase(std::unique(heads.begin(), heads.end()), heads.end());
+  const std::vector<int> layers = chosen(in.layers, c.n_layers),
+                         heads = chosen(in.heads, c.n_heads);
   std::string out = "<div class=maps>\n";
   for (const int layer : layers)
     for (const int head : heads) {

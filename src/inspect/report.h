@@ -9,6 +9,7 @@
 #include "inspect/comparison.h"
 #include "inspect/diagnosis.h"
 #include "inspect/examination.h"
+#include "inspect/index_set.h"
 #include "model/model.h"
 
 namespace haikuda {
@@ -20,6 +21,8 @@ struct ReportInput {
   const std::optional<Comparison>& comparison;
   std::string device, program;
   std::function<std::string(int)> token_text;  // its bytes, which may be anything
+  // Whose attention is drawn; empty: the first, the one in the middle and the last.
+  IndexSet layers = {}, heads = {};
 };
 
 std::string html_report(const ReportInput& input);

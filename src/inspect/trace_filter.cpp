@@ -8,15 +8,6 @@
 #include "base/printable.h"
 
 namespace haikuda {
-namespace {
-
-void check_below(const IndexSet& set, int n, const char* flag, const char* what) {
-  if (set.empty() || set.is_all() || set.max() < n) return;
-  throw Error(ExitCode::usage, fmt::format("{}: {} {} does not exist, this model has {} to {}",
-                                           flag, what, set.max(), 0, n - 1));
-}
-
-}  // namespace
 
 std::set<Stage> parse_stages(std::string_view text, const std::string& flag) {
   std::set<Stage> out;

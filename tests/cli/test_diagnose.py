@@ -1,5 +1,6 @@
 """diagnose: verdicts, exit codes, comparisons and the report."""
 import json
+import re
 import struct
 
 from support import CommandLineTest
@@ -64,12 +65,27 @@ class Diagnose(CommandLineTest):
         self.assertNotIn("<script", html)
         self.assertNotIn("http", html.replace(str(self.model), ""))
 
+    def test_attention_of_chosen_heads(self):
+        page = self.folder / "report.html"
+
+        def maps(*arguments):
+            self.assertEqual(self.diagnose("-n", 1, "--report", page, *arguments).code, 0)
+            return [tuple(map(int, place)) for place in re.findall(r"<figcaption>layer (\d+), head (\d+)<", page.read_text())]
+
+        self.assertEqual(maps(), [(layer, head) for layer in (0, 1) for head in (0, 2, 3)])
+        self.assertEqual(maps("--report-heads", "1,3"), [(0, 1), (0, 3), (1, 1), (1, 3)])
+        self.assertEqual(maps("--report-layers", "1", "--report-heads", "all"), [(1, head) for head in range(4)])
+
     def test_bad_usage(self):
         other = self.place.tiny("three", "--layers", "3")
         for arguments, code, word in ((["--against", self.folder / "no"], 8, "cannot read"),
                                       (["--against", __file__], 8, "no JSON object"),
                                       (["--against", other], 2, "another shape"),
                                       (["-p", ""], 2, "--prompt"), (["-n", "0"], 2, "--predict"),
-                                      (["--report", "/no/such/folder/r"], 8, "/no/such")):
+                                      (["--report", "/no/such/folder/r"], 8, "/no/such"),
+                                      (["--report-heads", "0"], 2, "--report-heads needs --report"),
+                                      (["--report", "r", "--report-heads", "4"], 2, "--report-heads: head 4 does not exist"),
+                                      (["--report", "r", "--report-layers", "0-2"], 2, "layer 2 does not exist"),
+                                      (["--report", "r", "--report-layers", "x"], 2, "--report-layers: 'x'")):
             with self.subTest(arguments):
                 self.assert_fails(code, word, out=self.diagnose(*arguments))

@@ -111,6 +111,24 @@ class BenchScripts(CommandLineTest):
         done = run(SCRIPTS / "profile.sh", "timeline", "m.gguf", "-p", "512", "-n", "0", env={"DRY_RUN": "1", "HAIKUDA": "prog"})
         self.assertRegex(done.stdout, r"^nsys profile .* prog bench -m m\.gguf .* -p 512 -n 0 $")
 
+    def test_compare_builds(self):
+        programs = []
+        for name, speed in (("fast", 101), ("slow", 100), ("broken", 0)):
+            row = json.dumps([{"model_filename": "m.gguf", "test": "tg8", "median_ts": speed}])
+            program = self.folder / name
+            program.write_text(f"#!/bin/sh\necho \"$@\" >>{self.folder}/calls\nprintf '%s' '{row}'\nexit {0 if speed else 3}\n")
+            program.chmod(0o755)
+            programs.append(program)
+        fast, slow, broken = programs
+        compare = SCRIPTS / "compare_builds.py"
+        done = run(compare, "--rounds", 6, fast, slow, "--", "-p", 0)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("ratio 1.0100 (1.0100 to 1.0100), 6 rounds: differs", done.stdout)
+        self.assertEqual((self.folder / "calls").read_text(), "bench -p 0 -o json\n" * 12)
+        self.assertIn("within noise", run(compare, "--rounds", 6, slow, slow, "--").stdout)
+        self.assertEqual(run(compare, fast, broken, "--").returncode, 2)
+        self.assertEqual(run(compare, "--rounds", 5, fast, slow, "--").returncode, 2)
+
 
 class Mutations(CommandLineTest):
     def test_each_mistake_can_still_be_planted(self):

@@ -89,7 +89,9 @@ TEST_CASE("diagnosis: every patient is flagged on cuda", "[cuda][diagnose]") {
   PatientTable table;
   for (Patient& p : patients) {
     p.options.head_dim = 64;
-    table.add(p, diagnose_patient(kCuda, p), true);
+    INFO(p.name);
+    CHECK_NOTHROW(table.add(p, diagnose_patient(kCuda, p), true));
+    CHECK((p.fault == Fault::none || n_planted() > 0));
   }
   plant(Fault::none, 1);
   std::fputs(table.text().c_str(), stdout);

@@ -115,8 +115,13 @@ TEST_CASE("rope_table: the angles of a whole context in double precision",
 TEST_CASE("finish_qkv: bias, norm of heads, rotation and cache match cpu",
           "[cuda][ops][sanitize]") {
   const RopeStyle style = GENERATE(RopeStyle::neox, RopeStyle::interleaved);
-  const auto [n_heads, n_kv_heads, head_dim, n_dims] = GENERATE(table<int, int, int, int>(
-      {{1, 1, 2, 2}, {14, 2, 64, 64}, {8, 1, 80, 32}, {4, 4, 128, 128}, {2, 1, 256, 130}}));
+  const auto [n_heads, n_kv_heads, head_dim, n_dims] =
+      GENERATE(table<int, int, int, int>({{1, 1, 2, 2},
+                                          {14, 2, 64, 64},
+                                          {8, 1, 80, 32},
+                                          {4, 4, 128, 128},
+                                          {2, 1, 256, 130},
+                                          {2, 1, 320, 64}}));
   const bool bias = GENERATE(false, true), norm = GENERATE(false, true);
   const auto [n, position] = GENERATE(table<int, int>({{1, 0}, {1, 19}, {5, 0}, {5, 7}}));
   if (is_thin() && position == 0) return;

@@ -276,13 +276,13 @@ TEST_CASE("convert: rows of halves widened and added", "[cuda][ops][sanitize][pr
   CHECK_THAT(sum.read(), NmseBelow(want_sum, 1e-12));
 }
 
-TEST_CASE("greatest_row_norm: of any type, and the scales that follow",
+TEST_CASE("greatest_row_norm: of any type that half takes, and the scales that follow",
           "[cuda][ops][sanitize][prefill]") {
   const DType type = all_dtypes()[static_cast<std::size_t>(
                                       GENERATE(range(0, static_cast<int>(all_dtypes().size()))))]
                          .dtype;
   const int rows = GENERATE(1, 9, 600, 20000), cols = 256;
-  if (is_thin() && rows != 9) return;
+  if (!cuda::Gemm::takes_half(type) || (is_thin() && rows != 9)) return;
   CAPTURE(dtype_name(type), rows);
   const TestMatrix w(type, rows, cols, random_weights(type, rows, cols, 0.05f, 3));
   const std::vector<float> gamma = random_normal(size_of(1, cols), 4);
@@ -452,9 +452,14 @@ TEST_CASE("cublas_lt: what the library refuses is an error", "[cuda][ops][gemm][
                                   .beta = 0};
   cublas->multiply(product, test_stream().get());
   product.x_stride = cols / 2;  // rows that overlap
-  const Error error = error_of([&] { cublas->multiply(product, test_stream().get()); });
-  CHECK(error.code() == ExitCode::gpu_fault);
-  CHECK_THAT(error.what(), contains_text("cuBLAS status"));
+  std::string first;
+  for (int i = 0; i < 2; ++i) {  // nothing is kept of the first attempt
+    const Error error = error_of([&] { cublas->multiply(product, test_stream().get()); });
+    CHECK(error.code() == ExitCode::gpu_fault);
+    CHECK_THAT(error.what(), contains_text("cuBLAS status"));
+    if (i == 0) first = error.what();
+    CHECK(error.what() == first);
+  }
   (void)y.read();
 }
 

@@ -94,6 +94,9 @@ TEST_CASE("sampling loop: starts again from the logits of the prompt",
     CHECK(copy_of(f.device->logits()) == first);
     CHECK(f.device->argmax() == cpu::argmax(first));
   }
+  f.device->truncate(f.n_prompt());
+  const SamplerOptions greedy{.temperature = 0};
+  CHECK(sampled_on_device(*f.device, greedy, f.prompt, 3, 3) == f.want(greedy, 3));
 }
 
 TEST_CASE("sampling loop: goes on after it was stopped early", "[cuda][model][loop]") {

@@ -22,6 +22,13 @@ int n_layers_of_model = 1;
 bool is_sick_layer(int& n_calls) {
   return fault != Fault::none && n_calls++ % n_layers_of_model == kSickLayer;
 }
+// Asked where the fault is planted.
+int n_times = 0;
+bool is(Fault asked) {
+  if (fault != asked) return false;
+  ++n_times;
+  return true;
+}
 int qkv_calls = 0, qkv_half_calls = 0, decode_calls = 0, prefill_calls = 0, half_calls = 0,
     token_calls = 0;
 
@@ -71,8 +78,8 @@ std::unique_ptr<DeviceBuffer<float>> sick_queries(const float* q,
   const std::size_t n = static_cast<std::size_t>(s.n) * s.n_heads * s.head_dim;
   auto out = std::make_unique<DeviceBuffer<float>>(n);
   upload(out->data(), download(q, n, stream), stream);
-  if (fault == Fault::gqa_by_modulo) permute(out->data(), s, s.head_dim, false, stream);
-  if (fault == Fault::no_attention_scale) multiply(out->data(), n, missing_scale(s), stream);
+  if (is(Fault::gqa_by_modulo)) permute(out->data(), s, s.head_dim, false, stream);
+  if (is(Fault::no_attention_scale)) multiply(out->data(), n, missing_scale(s), stream);
   return out;
 }
 
@@ -83,8 +90,8 @@ struct SickQkv {
 
   void make_sick(const QkvShape& s, cudaStream_t stream) {
     const std::ptrdiff_t slot = static_cast<std::ptrdiff_t>(s.n_kv_heads) * s.head_dim;
-    if (fault == Fault::kv_slot_off_by_one) k_cache += slot, v_cache += slot;
-    if (fault != Fault::rope_position_zero) return;
+    if (is(Fault::kv_slot_off_by_one)) k_cache += slot, v_cache += slot;
+    if (!is(Fault::rope_position_zero)) return;
     static const DeviceBuffer<float> table(static_cast<std::size_t>(kPositions) * 256);
     const std::vector<float> zero =
         download(vectors.cos_sin, static_cast<std::size_t>(s.n_dims), stream);
@@ -95,15 +102,22 @@ struct SickQkv {
   }
 };
 
-// The newest token sees its own value alone.
-void see_own_value(float* out, const float* v, const AttentionShape& s, cudaStream_t stream) {
-  const std::vector<float> own =
-      download(v, static_cast<std::size_t>(s.n_kv_heads) * s.head_dim, stream);
-  std::vector<float> all;
-  for (int h = 0; h < s.n_heads; ++h) {
-    const auto begin = own.begin() + h / (s.n_heads / s.n_kv_heads) * s.head_dim;
-    all.insert(all.end(), begin, begin + s.head_dim);
-  }
+// Each token of the pass sees its own value alone, which lies in the cache.
+template <class T>
+void see_own_values(T* out,
+                    const __half* v_cache,
+                    const int* position,
+                    const AttentionShape& s,
+                    cudaStream_t stream) {
+  const std::size_t size = static_cast<std::size_t>(s.n_kv_heads) * s.head_dim;
+  const auto first = static_cast<std::size_t>(download(position, 1, stream)[0]);
+  const std::vector<__half> own = download(v_cache + first * size, s.n * size, stream);
+  std::vector<T> all;
+  for (int t = 0; t < s.n; ++t)
+    for (int h = 0; h < s.n_heads; ++h) {
+      const std::size_t begin = t * size + h / (s.n_heads / s.n_kv_heads) * s.head_dim;
+      for (int d = 0; d < s.head_dim; ++d) all.push_back(static_cast<T>(own[begin + d]));
+    }
   upload(out, all, stream);
 }
 
@@ -112,9 +126,14 @@ void see_own_value(float* out, const float* v, const AttentionShape& s, cudaStre
 void plant(Fault planted, int n_layers) {
   fault = planted;
   n_layers_of_model = n_layers;
+  n_times = 0;
   for (int* n :
        {&qkv_calls, &qkv_half_calls, &decode_calls, &prefill_calls, &half_calls, &token_calls})
     *n = 0;
+}
+
+int n_planted() {
+  return n_times;
 }
 
 }  // namespace haikuda::test
@@ -208,7 +227,8 @@ void HAIKUDA_WRAPPED(HAIKUDA_DECODE_NAME)(float* out,
   const auto queries = sick ? sick_queries(q, shape, stream) : nullptr;
   HAIKUDA_REAL(HAIKUDA_DECODE_NAME)
   (out, scratch, sick ? queries->data() : q, k, v, position, shape, stream);
-  if (sick && fault == Fault::gqa_by_modulo) permute(out, shape, shape.head_dim, true, stream);
+  if (sick && is(Fault::gqa_by_modulo)) permute(out, shape, shape.head_dim, true, stream);
+  if (sick && is(Fault::mask_without_past)) see_own_values(out, v, position, shape, stream);
   if (sick) CUDA_CHECK(cudaStreamSynchronize(stream));  // the queries go
 }
 
@@ -232,7 +252,8 @@ void HAIKUDA_WRAPPED(HAIKUDA_PREFILL_NAME)(float* out,
   const auto queries = sick ? sick_queries(q, shape, stream) : nullptr;
   HAIKUDA_REAL(HAIKUDA_PREFILL_NAME)
   (out, scratch, sick ? queries->data() : q, k, v, position, shape, stream);
-  if (sick && fault == Fault::gqa_by_modulo) permute(out, shape, shape.head_dim, true, stream);
+  if (sick && is(Fault::gqa_by_modulo)) permute(out, shape, shape.head_dim, true, stream);
+  if (sick && is(Fault::mask_without_past)) see_own_values(out, v, position, shape, stream);
   if (sick) CUDA_CHECK(cudaStreamSynchronize(stream));
 }
 
@@ -251,15 +272,16 @@ void HAIKUDA_WRAPPED(HAIKUDA_HALF_NAME)(__half* out,
                                         const AttentionShape& shape,
                                         cudaStream_t stream) {
   const bool sick = is_sick_layer(half_calls);
-  if (sick && fault == Fault::gqa_by_modulo) {
+  if (sick && is(Fault::gqa_by_modulo)) {
     permute(q.rows, shape, shape.head_dim, false, stream);
     permute(q.scale, shape, 1, false, stream);
   }
-  if (sick && fault == Fault::no_attention_scale)
+  if (sick && is(Fault::no_attention_scale))
     multiply(q.scale, static_cast<std::size_t>(shape.n) * shape.n_heads, missing_scale(shape),
              stream);
   HAIKUDA_REAL(HAIKUDA_HALF_NAME)(out, q, k, v, position, shape, stream);
-  if (sick && fault == Fault::gqa_by_modulo) permute(out, shape, shape.head_dim, true, stream);
+  if (sick && is(Fault::gqa_by_modulo)) permute(out, shape, shape.head_dim, true, stream);
+  if (sick && is(Fault::mask_without_past)) see_own_values(out, v, position, shape, stream);
 }
 
 void HAIKUDA_REAL(HAIKUDA_TOKEN_NAME)(float*,
@@ -292,15 +314,16 @@ void HAIKUDA_WRAPPED(HAIKUDA_TOKEN_NAME)(float* out,
   const AttentionShape heads = attention_shape(shape);
   SickQkv args{k_cache, v_cache, vectors};
   if (sick) args.make_sick(shape, stream);
-  if (sick && fault == Fault::gqa_by_modulo) permute(q, heads, shape.head_dim, false, stream);
-  if (sick && fault == Fault::no_attention_scale)
+  if (sick && is(Fault::gqa_by_modulo)) permute(q, heads, shape.head_dim, false, stream);
+  if (sick && is(Fault::no_attention_scale))
     multiply(q, static_cast<std::size_t>(shape.n_heads) * shape.head_dim, missing_scale(heads),
              stream);
   HAIKUDA_REAL(HAIKUDA_TOKEN_NAME)
   (out, partial, arrivals, q, args.k_cache, args.v_cache, k, v, position, args.vectors, shape,
    stream, plan);
-  if (sick && fault == Fault::gqa_by_modulo) permute(out, heads, shape.head_dim, true, stream);
-  if (sick && fault == Fault::mask_without_past) see_own_value(out, v, heads, stream);
+  if (sick && is(Fault::gqa_by_modulo)) permute(out, heads, shape.head_dim, true, stream);
+  if (sick && is(Fault::mask_without_past))
+    see_own_values(out, args.v_cache, position, heads, stream);
 }
 
 }  // extern "C"
