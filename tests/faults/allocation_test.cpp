@@ -148,6 +148,7 @@ std::string without_run(const std::string& text) {
 
 std::vector<char*> pointers(std::vector<std::string>& arguments) {
   std::vector<char*> out;
+  out.reserve(arguments.size() + 1);
   for (std::string& a : arguments) out.push_back(a.data());
   out.push_back(nullptr);
   return out;
