@@ -8,6 +8,7 @@
 #include <exception>
 #include <new>
 #include <string_view>
+#include <utility>
 
 #include "app/commands.h"
 #include "app/options.h"
@@ -55,7 +56,7 @@ ExitCode run(int argc, char** argv, Process& process) {
     const Phase phase(&process.timeline(), "options");
     return parse_options(argc, argv);
   }();
-  return std::visit([&](auto&& r) { return run_request(std::move(r), process); },
+  return std::visit([&](auto&& r) { return run_request(std::forward<decltype(r)>(r), process); },
                     std::move(request));
 }
 

@@ -89,8 +89,8 @@ BenchTest first_prompt(const std::vector<BenchTest>& tests) {
 void measure_first_tokens(BenchFacts& facts, BenchRunner& runner, const BenchTest& first) {
   facts.ttft_prompt = first.n_prompt;
   facts.ttft_cold_s = facts.load_s + runner.run_once(first).first_token_s;
-  std::vector<double> warm_s;
-  for (int i = 0; i < kWarmFirstTokens; ++i) warm_s.push_back(runner.run_once(first).first_token_s);
+  std::vector<double> warm_s(kWarmFirstTokens);
+  for (double& seconds : warm_s) seconds = runner.run_once(first).first_token_s;
   facts.ttft_warm_s = median(warm_s);
 }
 

@@ -56,6 +56,7 @@ GenerateOptions chat_generation(const Options& options, const RunFacts& facts) {
 
 [[noreturn]] void fail_unknown(const std::string& name) {
   std::vector<std::string> names;
+  names.reserve(std::size(kChatCommands));
   for (const ChatCommand& c : kChatCommands) names.emplace_back(c.name);
   const std::string nearest = nearest_name(name, names);
   throw Error(ExitCode::usage,

@@ -92,7 +92,7 @@ WholePrompt tokenize_whole(const Prompt& prompt,
 }
 
 // The prompt cut to what the context holds, where that is wanted.
-PromptTokens cut_prompt(WholePrompt whole,
+PromptTokens cut_prompt(WholePrompt&& whole,
                         const Prompt& prompt,
                         const Options& options,
                         const Model& model,

@@ -153,7 +153,7 @@ BenchOptions resolve_bench(const CLI::App& app, RawOptions& raw) {
              : raw.bench_format == "json"  ? BenchFormat::json
              : raw.bench_format == "jsonl" ? BenchFormat::jsonl
                                            : BenchFormat::md;
-  return std::move(b);
+  return std::move(raw.bench);
 }
 
 }  // namespace haikuda

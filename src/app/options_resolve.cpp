@@ -132,7 +132,7 @@ Options resolve_generate(const CLI::App& app, RawOptions&& raw) {
     throw Error(ExitCode::usage,
                 "--reasoning excludes --json and --jsonl, whose text is what was generated");
   if (o.keep_stop && o.stop.empty()) throw Error(ExitCode::usage, "--stop-keep needs --stop");
-  return std::move(o);
+  return std::move(raw.options);
 }
 
 ChatOptions resolve_chat(const CLI::App& app, RawOptions&& raw) {
@@ -158,7 +158,7 @@ TokenizeOptions resolve_tokenize(const CLI::App& app, RawOptions&& raw) {
   t.prompt.no_stdin = has_other;
   t.prompt.style = PromptStyle::raw;
   if (t.json && t.ids_only) throw Error(ExitCode::usage, "give --ids or --json, not both");
-  return std::move(t);
+  return std::move(raw.tokenize);
 }
 
 DiagnoseOptions resolve_diagnose(const CLI::App& app, RawOptions&& raw) {

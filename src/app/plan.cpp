@@ -17,10 +17,9 @@ std::string device_name(const Placement& p) {
 
 // Activations of a chunk and the logits, in F32; CUDA's workspaces come on top.
 std::uint64_t scratch_bytes(const ModelConfig& c, int chunk) {
-  const auto per_token =
-      static_cast<std::uint64_t>(2 * c.n_embd + 2 * c.q_size() + 2 * c.n_ff + c.rope.n_dims);
-  return (per_token * static_cast<std::uint64_t>(chunk) + static_cast<std::uint64_t>(c.n_vocab)) *
-         sizeof(float);
+  const std::int64_t row = std::int64_t{c.n_embd} + c.q_size() + c.n_ff;
+  const std::int64_t n_floats = (2 * row + c.rope.n_dims) * chunk + c.n_vocab;
+  return static_cast<std::uint64_t>(n_floats) * sizeof(float);
 }
 
 }  // namespace

@@ -19,49 +19,49 @@ constexpr std::array kTypes = {
 };
 
 // Ids of ggml's type enumeration, for messages about files we refuse.
-constexpr std::array<const char*, 43> kGgufNames = {"F32",
-                                                    "F16",
-                                                    "Q4_0",
-                                                    "Q4_1",
-                                                    "Q4_2 (removed)",
-                                                    "Q4_3 (removed)",
-                                                    "Q5_0",
-                                                    "Q5_1",
-                                                    "Q8_0",
-                                                    "Q8_1",
-                                                    "Q2_K",
-                                                    "Q3_K",
-                                                    "Q4_K",
-                                                    "Q5_K",
-                                                    "Q6_K",
-                                                    "Q8_K",
-                                                    "IQ2_XXS",
-                                                    "IQ2_XS",
-                                                    "IQ3_XXS",
-                                                    "IQ1_S",
-                                                    "IQ4_NL",
-                                                    "IQ3_S",
-                                                    "IQ2_S",
-                                                    "IQ4_XS",
-                                                    "I8",
-                                                    "I16",
-                                                    "I32",
-                                                    "I64",
-                                                    "F64",
-                                                    "IQ1_M",
-                                                    "BF16",
-                                                    "Q4_0_4_4 (removed)",
-                                                    "Q4_0_4_8 (removed)",
-                                                    "Q4_0_8_8 (removed)",
-                                                    "TQ1_0",
-                                                    "TQ2_0",
-                                                    "IQ4_NL_4_4 (removed)",
-                                                    "IQ4_NL_4_8 (removed)",
-                                                    "IQ4_NL_8_8 (removed)",
-                                                    "MXFP4",
-                                                    "NVFP4",
-                                                    "Q1_0",
-                                                    "Q2_0"};
+constexpr std::array<std::string_view, 43> kGgufNames = {"F32",
+                                                         "F16",
+                                                         "Q4_0",
+                                                         "Q4_1",
+                                                         "Q4_2 (removed)",
+                                                         "Q4_3 (removed)",
+                                                         "Q5_0",
+                                                         "Q5_1",
+                                                         "Q8_0",
+                                                         "Q8_1",
+                                                         "Q2_K",
+                                                         "Q3_K",
+                                                         "Q4_K",
+                                                         "Q5_K",
+                                                         "Q6_K",
+                                                         "Q8_K",
+                                                         "IQ2_XXS",
+                                                         "IQ2_XS",
+                                                         "IQ3_XXS",
+                                                         "IQ1_S",
+                                                         "IQ4_NL",
+                                                         "IQ3_S",
+                                                         "IQ2_S",
+                                                         "IQ4_XS",
+                                                         "I8",
+                                                         "I16",
+                                                         "I32",
+                                                         "I64",
+                                                         "F64",
+                                                         "IQ1_M",
+                                                         "BF16",
+                                                         "Q4_0_4_4 (removed)",
+                                                         "Q4_0_4_8 (removed)",
+                                                         "Q4_0_8_8 (removed)",
+                                                         "TQ1_0",
+                                                         "TQ2_0",
+                                                         "IQ4_NL_4_4 (removed)",
+                                                         "IQ4_NL_4_8 (removed)",
+                                                         "IQ4_NL_8_8 (removed)",
+                                                         "MXFP4",
+                                                         "NVFP4",
+                                                         "Q1_0",
+                                                         "Q2_0"};
 
 }  // namespace
 
@@ -81,8 +81,9 @@ std::optional<DType> dtype_from_id(std::uint32_t id) {
   return std::nullopt;
 }
 
-const char* gguf_type_name(std::uint32_t id) {
-  return id < kGgufNames.size() ? kGgufNames[id] : "unknown";
+std::string_view gguf_type_name(std::uint32_t id) {
+  if (id >= kGgufNames.size()) return "unknown";
+  return kGgufNames[id];
 }
 
 }  // namespace haikuda

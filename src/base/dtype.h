@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <string_view>
 
 namespace haikuda {
 
@@ -46,7 +47,7 @@ inline const char* dtype_name(DType dtype) {
 // nullopt for an id that is unknown or not supported.
 std::optional<DType> dtype_from_id(std::uint32_t id);
 // The name of any id GGUF ever assigned, "unknown" otherwise; for messages.
-const char* gguf_type_name(std::uint32_t id);
+std::string_view gguf_type_name(std::uint32_t id);
 
 // Bytes of `n_elems` contiguous elements. n_elems is a multiple of block_elems.
 inline std::size_t row_bytes(DType dtype, std::int64_t n_elems) {

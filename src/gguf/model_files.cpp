@@ -54,11 +54,14 @@ void check_shard(const Metadata& metadata, std::int64_t index, std::int64_t coun
   if (n != count) metadata.fail("split.count", fmt::format("expected {}, got {}", count, n));
 }
 
-void add_shard(ModelFiles& files, GgufFile&& shard, std::unordered_set<std::string>& names) {
-  for (TensorView& t : shard.tensors) {
+void add_tensors(ModelFiles& files,
+                 std::vector<TensorView>&& tensors,
+                 const std::string& shard,
+                 std::unordered_set<std::string>& names) {
+  for (TensorView& t : tensors) {
     if (!names.insert(t.name).second)
       throw Error(ExitCode::model_file, fmt::format("{}: tensor {} is in an earlier shard too",
-                                                    printable(shard.metadata.file_name()), t.name));
+                                                    printable(shard), t.name));
     files.tensors.push_back(std::move(t));
   }
 }
@@ -83,7 +86,7 @@ ModelFiles open_model_files(const std::string& path) {
   GgufFile first = add_file(path);
   const auto count = first.metadata.find_int("split.count", 0, kMaxShards).value_or(1);
   files.metadata = std::move(first.metadata);
-  add_shard(files, std::move(first), names);
+  add_tensors(files, std::move(first.tensors), path, names);
   if (count <= 1) return files;
 
   const auto name = parse_shard_name(path);
@@ -100,7 +103,7 @@ ModelFiles open_model_files(const std::string& path) {
   for (int i = 1; i < count; ++i) {
     GgufFile shard = add_file(shard_path(*name, i + 1));
     check_shard(shard.metadata, i, count);
-    add_shard(files, std::move(shard), names);
+    add_tensors(files, std::move(shard.tensors), shard.metadata.file_name(), names);
   }
   const auto n_tensors = files.metadata.find_int("split.tensors.count");
   if (n_tensors && *n_tensors != static_cast<std::int64_t>(files.tensors.size()))

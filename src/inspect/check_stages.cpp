@@ -147,6 +147,7 @@ void StageChecker::check_product(
   const Row bias = bias_member == nullptr ? Row{} : to_float(weights(layer).*bias_member);
   const std::vector<int> positions = few_positions(c_.exam);
   std::vector<RowView> x;
+  x.reserve(positions.size());
   for (const int p : positions) x.push_back(row(input, layer, p));
   const std::vector<Row> want = recompute::product(w, bias, x, threads_);
   for (std::size_t i = 0; i < positions.size(); ++i) {

@@ -27,6 +27,7 @@ int choose(Backend& backend) {
 
 std::vector<CachedKv> whole_cache(Backend& backend, int n_layers) {
   std::vector<CachedKv> out;
+  out.reserve(static_cast<std::size_t>(n_layers));
   for (int layer = 0; layer < n_layers; ++layer) out.push_back(backend.cached_kv(layer));
   return out;
 }

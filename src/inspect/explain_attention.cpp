@@ -31,14 +31,14 @@ bool is_zero_but_last(RowView weights, std::size_t n_heads) {
 }  // namespace
 
 std::vector<int> kv_heads_by_division(int n_heads, int n_kv_heads) {
-  std::vector<int> out;
-  for (int h = 0; h < n_heads; ++h) out.push_back(h / (n_heads / n_kv_heads));
+  std::vector<int> out(static_cast<std::size_t>(n_heads));
+  for (int h = 0; h < n_heads; ++h) out[static_cast<std::size_t>(h)] = h / (n_heads / n_kv_heads);
   return out;
 }
 
 std::vector<int> kv_heads_by_modulo(int n_heads, int n_kv_heads) {
-  std::vector<int> out;
-  for (int h = 0; h < n_heads; ++h) out.push_back(h % n_kv_heads);
+  std::vector<int> out(static_cast<std::size_t>(n_heads));
+  for (int h = 0; h < n_heads; ++h) out[static_cast<std::size_t>(h)] = h % n_kv_heads;
   return out;
 }
 

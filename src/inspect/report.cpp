@@ -102,6 +102,7 @@ std::string logit_lens(const ReportInput& in) {
   const int position = in.exam.n_prompt - 1;
   const std::vector<float> weight = to_float(w.output_norm);
   std::vector<recompute::Row> normed;
+  normed.reserve(static_cast<std::size_t>(in.model.config.n_layers));
   for (int layer = 0; layer < in.model.config.n_layers; ++layer)
     normed.push_back(recompute::rms_norm(in.exam.run.row(Stage::ffn_residual, layer, position),
                                          weight, static_cast<int>(weight.size()),

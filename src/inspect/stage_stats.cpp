@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <limits>
 
 namespace haikuda {
@@ -37,12 +38,11 @@ std::vector<std::pair<int, float>> greatest(std::span<const float> values, std::
   std::vector<std::pair<int, float>> all;
   for (std::size_t i = 0; i < values.size(); ++i)
     if (std::isfinite(values[i])) all.emplace_back(static_cast<int>(i), values[i]);
-  n = std::min(n, all.size());
-  std::partial_sort(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(n), all.end(),
-                    [](const auto& a, const auto& b) {
-                      return a.second != b.second ? a.second > b.second : a.first < b.first;
-                    });
-  all.resize(n);
+  const auto end = std::next(all.begin(), static_cast<std::ptrdiff_t>(std::min(n, all.size())));
+  std::partial_sort(all.begin(), end, all.end(), [](const auto& a, const auto& b) {
+    return a.second != b.second ? a.second > b.second : a.first < b.first;
+  });
+  all.erase(end, all.end());
   return all;
 }
 

@@ -22,7 +22,7 @@ class TensorFinder {
   TensorView find(const std::string& name) {
     const auto it = by_name_.find(name);
     if (it == by_name_.end()) return {};
-    const TensorView view = *it->second;
+    TensorView view = *it->second;
     by_name_.erase(it);
     return view;
   }
@@ -30,7 +30,7 @@ class TensorFinder {
     return checked(name, rows, cols);
   }
   TensorView vector(const std::string& name, std::int64_t n) {
-    const TensorView view = checked(name, 1, n);
+    TensorView view = checked(name, 1, n);
     const bool plain =
         view.dtype == DType::F32 || view.dtype == DType::F16 || view.dtype == DType::BF16;
     if (!plain)
@@ -57,7 +57,7 @@ class TensorFinder {
 
  private:
   TensorView checked(const std::string& name, std::int64_t rows, std::int64_t cols) {
-    const TensorView view = find(name);
+    TensorView view = find(name);
     if (!view) fail(fmt::format("tensor {} is missing", name));
     if (view.rows != rows || view.cols != cols)
       fail(fmt::format("tensor {} has shape [{}, {}], expected [{}, {}]", name, view.rows,

@@ -1,5 +1,7 @@
 // Any bytes as blocks of every type: a row is what its blocks are one by one.
+#include <bit>
 #include <cmath>
+#include <cstdint>
 #include <vector>
 
 #include "fuzz_target.h"
@@ -10,7 +12,8 @@ namespace {
 
 // NaNs are alike: which of two operands' payload survives is the compiler's choice.
 bool is_same(float a, float b) {
-  return (std::isnan(a) && std::isnan(b)) || std::memcmp(&a, &b, sizeof a) == 0;
+  return (std::isnan(a) && std::isnan(b)) ||
+         std::bit_cast<std::uint32_t>(a) == std::bit_cast<std::uint32_t>(b);
 }
 
 void decode_both_ways(const DTypeInfo& type, Bytes bytes) {

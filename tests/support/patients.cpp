@@ -76,7 +76,7 @@ void put_nan(ModelBytes& file) {
 }
 
 // Replaces the F32 value of a key.
-auto set_float(std::string key, float value) {
+auto set_float(const std::string& key, float value) {
   return [=](ModelBytes& file) {
     const auto text = std::as_bytes(std::span(key));
     const auto at = std::search(file.begin(), file.end(), text.begin(), text.end());

@@ -235,7 +235,7 @@ class SickBackend : public Backend {
       fault_ = fault;
       in_half_ = in_half;
     }
-    const Row out = kept(attend_in(q, layer, device_ == Imitated::cpu));
+    Row out = kept(attend_in(q, layer, device_ == Imitated::cpu));
     show(Stage::attn_output, layer, out);
     return out;
   }
@@ -249,12 +249,13 @@ class SickBackend : public Backend {
                               : h / (config_.n_heads / config_.n_kv_heads);
       const float scale =
           has(Fault::no_attention_scale, layer) ? 1 : 1 / std::sqrt(static_cast<float>(head_dim));
+      const float* q_head = q.data() + h * head_dim;
+      float* out_head = out.data() + h * head_dim;
       Row row;
       for (int key = 0; key < n_keys; ++key) {
         const float* k = slot(k_, layer, key) + kv_head * head_dim;
         float dot = 0;
-        for (int d = 0; d < head_dim; ++d)
-          dot += q[static_cast<std::size_t>(h * head_dim + d)] * k[d];
+        for (int d = 0; d < head_dim; ++d) dot += q_head[d] * k[d];
         row.push_back(scale * dot);
       }
       scores.insert(scores.end(), row.begin(), row.end());
@@ -263,7 +264,7 @@ class SickBackend : public Backend {
       weights.insert(weights.end(), row.begin(), row.end());
       for (int key = 0; key < n_keys; ++key)
         for (int d = 0; d < head_dim; ++d)
-          out[static_cast<std::size_t>(h * head_dim + d)] +=
+          out_head[d] +=
               row[static_cast<std::size_t>(key)] * slot(v_, layer, key)[kv_head * head_dim + d];
     }
     if (!shows) return out;

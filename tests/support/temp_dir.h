@@ -32,7 +32,7 @@ class TempDir {
 
   // Writes the file and returns its path.
   std::string write(std::string_view name, std::span<const std::byte> bytes) const {
-    const std::string out_path = file(name);
+    std::string out_path = file(name);
     std::ofstream out(out_path, std::ios::binary);
     out.write(reinterpret_cast<const char*>(bytes.data()),
               static_cast<std::streamsize>(bytes.size()));

@@ -24,6 +24,7 @@ struct Loaded {
 
 std::vector<int> some_tokens(int n, int n_vocab, int seed = 1) {
   std::vector<int> out;
+  out.reserve(static_cast<std::size_t>(n));
   for (int i = 0; i < n; ++i) out.push_back((i * 37 + seed * 11) % n_vocab);
   return out;
 }

@@ -99,9 +99,8 @@ TEST_CASE("detokenizer: random tokens give the same text as decoding them at onc
   const auto tokenizer = spm ? toy_spm().build() : toy_bpe().build();
   Random random(13);
   for (int n = 0; n < 300; ++n) {
-    std::vector<int> ids;
-    for (int i = 0; i < 20; ++i)
-      ids.push_back(random.integer(0, tokenizer->vocabulary().size() - 1));
+    std::vector<int> ids(20);
+    for (int& id : ids) id = random.integer(0, tokenizer->vocabulary().size() - 1);
     Detokenizer detokenizer(*tokenizer, true);
     std::string streamed;
     for (const int id : ids) streamed += detokenizer.push(id);

@@ -71,7 +71,8 @@ class AheadBackend : public Backend {
     REQUIRE(n_handed < n_most_);
     constexpr int kAhead = 3;
     while (n_computed < std::min(n_handed + 1 + kAhead, n_most_)) compute();
-    return history_[static_cast<std::size_t>(start_ + n_handed++)];
+    const int at = start_ + n_handed++;
+    return history_[static_cast<std::size_t>(at)];
   }
   void stop_sampling() override {
     REQUIRE(is_sampling());
@@ -148,7 +149,8 @@ struct Fixture {
     plain->truncate(0);
     if (ahead.position() > 0) ahead.truncate(0);
     const int n_starts = ahead.n_starts;
-    const Seen want = run(*plain, options, stop_after), got = run(ahead, options, stop_after);
+    const Seen want = run(*plain, options, stop_after);
+    Seen got = run(ahead, options, stop_after);
     CHECK(got.log == want.log);
     CHECK(got.result.tokens == want.result.tokens);
     CHECK(got.result.reason == want.result.reason);
@@ -222,8 +224,8 @@ TEST_CASE("generator ahead: the end-of-generation token", "[infer]") {
   SamplerOptions ending = hot(2);
   const int eos = f.tokenizer->vocabulary().end_of_generation()[0];
   bool was_late = false;
-  for (double bias = 2; bias < 12; ++bias) {
-    ending.logit_bias = {{eos, bias}};
+  for (int bias = 2; bias < 12; ++bias) {
+    ending.logit_bias = {{eos, static_cast<double>(bias)}};
     const Seen seen = f.check({.n_predict = 60, .sampler = ending});
     was_late =
         was_late || (seen.result.reason == FinishReason::eos && seen.result.tokens.size() > 2);

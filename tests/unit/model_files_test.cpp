@@ -54,7 +54,7 @@ struct Split {
   }
   std::string path(int number) const { return dir.file(shard_name(number, 3)); }
   Error error(int number = 1) const {
-    const Error e = error_of([&] { open_model_files(path(number)); });
+    Error e = error_of([&] { open_model_files(path(number)); });
     CAPTURE(e.what());
     REQUIRE(e.code() == ExitCode::model_file);
     return e;

@@ -141,7 +141,7 @@ TEST_CASE("probe: attention shown is a softmax of its scores", "[probe]") {
   const auto n_heads = static_cast<std::size_t>(tiny.model.config.n_heads);
   const ShownStages shown = shown_by(*tiny.backend());
   for (int position = 0; position < 8; ++position) {
-    const auto n_keys = static_cast<std::size_t>(position + 1);
+    const auto n_keys = static_cast<std::size_t>(position) + 1;
     const auto& scores = shown.values(Stage::attn_scores, 1, position);
     const auto& weights = shown.values(Stage::attn_weights, 1, position);
     REQUIRE(scores.size() == n_heads * n_keys);

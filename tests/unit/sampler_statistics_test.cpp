@@ -339,6 +339,7 @@ TEST_CASE("sampler statistics: the whole chain in the default order", "[sampler]
 // of its own.
 double mean_surprise(int version, double target, int n_draws) {
   std::vector<float> logits;
+  logits.reserve(500);
   for (int i = 0; i < 500; ++i)
     logits.push_back(static_cast<float>(-1.1 * std::log(i + 1.0) + 0.5 * std::sin(i)));
   SamplerOptions o = plain();

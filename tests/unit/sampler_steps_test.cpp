@@ -66,7 +66,7 @@ TEST_CASE("draw: each token has its share of [0, 1), in order of id", "[sampler]
 }
 
 TEST_CASE("top-k: the k likeliest, the lowest ids of equals", "[sampler]") {
-  const auto kept = [](std::vector<double> l, int k) {
+  const auto kept = [](const std::vector<double>& l, int k) {
     Candidates c = of_logits(l);
     keep_top_k(c, k);
     return ids(c);
@@ -159,7 +159,7 @@ TEST_CASE("top-n-sigma: those within n standard deviations of the greatest logit
 }
 
 TEST_CASE("xtc: drops the top choices but the least likely of them", "[sampler]") {
-  const auto kept = [](std::vector<double> p, double threshold, int min_keep) {
+  const auto kept = [](const std::vector<double>& p, double threshold, int min_keep) {
     Candidates c = of_probabilities(p);
     drop_top_choices(c, threshold, min_keep);
     return ids(c);

@@ -37,6 +37,7 @@ std::set<int> drawn(const SamplerOptions& options,
 std::vector<int> generate(const SamplerOptions& options, const std::vector<float>& logits, int n) {
   Sampler sampler(options);
   std::vector<int> history;
+  history.reserve(static_cast<std::size_t>(n));
   for (int i = 0; i < n; ++i) history.push_back(sampler.sample(logits, history));
   return history;
 }
@@ -163,6 +164,7 @@ TEST_CASE("sampler: a reset sampler is as new, mirostat too", "[sampler]") {
   const auto logits = random_normal(200, 1, 3);
   const auto run = [&](Sampler& sampler) {
     std::vector<int> history;
+    history.reserve(200);
     for (int i = 0; i < 200; ++i) history.push_back(sampler.sample(logits, history));
     return history;
   };

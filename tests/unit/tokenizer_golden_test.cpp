@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include <fmt/format.h>
+
 #include "base/utf8.h"
 #include "support/catch.h"
 #include "support/random.h"
@@ -82,7 +84,7 @@ std::uint64_t hash_block(const Tokenizer& tokenizer,
     for (std::uint32_t code_point = first; code_point <= last; ++code_point) {
       std::string c;
       append_utf8(c, code_point);
-      const std::string text = c + " a" + c + "b 1" + c + "23 '" + c + "\n \n" + c + c + "\t";
+      const std::string text = fmt::format("{0} a{0}b 1{0}23 '{0}\n \n{0}{0}\t", c);
       for (const int id : tokenizer.encode(text, kPlain)) add(static_cast<std::uint32_t>(id));
       add(~std::uint32_t{0});
     }

@@ -12,6 +12,8 @@
 #include <string_view>
 #include <vector>
 
+#include <fmt/format.h>
+
 #include "base/utf8.h"
 #include "gguf/model_files.h"
 #include "support/catch.h"
@@ -97,7 +99,7 @@ inline ToyVocabulary toy_bpe(const std::string& pre = "gpt-2") {
       toy.add(left + right);
       words.push_back(left + right);
     }
-    const std::string merge = left + " " + right;
+    const std::string merge = fmt::format("{} {}", left, right);
     if (std::find(toy.merges.begin(), toy.merges.end(), merge) == toy.merges.end())
       toy.merges.push_back(merge);
   }

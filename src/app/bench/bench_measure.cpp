@@ -66,6 +66,7 @@ std::uint64_t hash_tokens(const std::vector<int>& ids) {
 
 std::vector<int> fixed_tokens(int n, int n_vocab) {
   std::vector<int> ids;
+  ids.reserve(static_cast<std::size_t>(n));
   for (int i = 0; i < n; ++i)
     ids.push_back(static_cast<int>(uniform(1, static_cast<std::uint64_t>(i)) * n_vocab));
   return ids;

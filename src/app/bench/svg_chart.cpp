@@ -53,16 +53,14 @@ std::string line(double x1, double y1, double x2, double y2, const std::string& 
 }
 
 std::vector<double> ticks(const ChartAxis& axis) {
+  const double exponent = std::ceil(std::log10(axis.min) - 1e-9);
+  const double step = round_up((axis.max - axis.min) / 6);
   std::vector<double> out;
-  if (axis.is_log) {
-    for (double t = std::pow(10.0, std::ceil(std::log10(axis.min) - 1e-9)); t <= axis.max * 1.001;
-         t *= 10)
-      out.push_back(t);
-  } else {
-    const double step = round_up((axis.max - axis.min) / 6);
-    for (double t = axis.min; t <= axis.max * 1.001; t += step) out.push_back(t);
+  for (int i = 0;; ++i) {
+    const double t = axis.is_log ? std::pow(10.0, exponent + i) : axis.min + i * step;
+    if (t > axis.max * 1.001) return out;
+    out.push_back(t);
   }
-  return out;
 }
 
 double share(const ChartAxis& axis, double value) {

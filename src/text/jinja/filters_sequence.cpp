@@ -248,6 +248,7 @@ Value filter_sort(Runtime& runtime, const Value& input, const Args& args) {
   const Getter key = [&](const Value& item) -> Value {
     if (getters.size() == 1) return getters[0](item);
     std::vector<Value> keys;
+    keys.reserve(getters.size());
     for (const Getter& get : getters) keys.push_back(get(item));
     return runtime.list(std::move(keys));
   };

@@ -21,6 +21,7 @@ const Text& text_of(const Value& self) {
 
 Value texts(Runtime& runtime, std::vector<Text> parts) {
   std::vector<Value> items;
+  items.reserve(parts.size());
   for (Text& part : parts) items.push_back(runtime.text(std::move(part)));
   return runtime.list(std::move(items));
 }

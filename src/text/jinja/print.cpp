@@ -212,11 +212,12 @@ std::string real_repr(double value) {
     const std::string fraction = n > 1 ? "." + digits.substr(1) : "";
     return fmt::format("{}{}{}e{:+03d}", sign, digits[0], fraction, exponent);
   }
+  const int n_whole = exponent + 1;  // digits before the point; negative: zeros after it
   if (exponent < 0)
-    return sign + "0." + std::string(static_cast<std::size_t>(-exponent - 1), '0') + digits;
-  if (n <= exponent + 1)
-    return sign + digits + std::string(static_cast<std::size_t>(exponent + 1 - n), '0') + ".0";
-  return sign + digits.insert(static_cast<std::size_t>(exponent + 1), ".");
+    return sign + "0." + std::string(static_cast<std::size_t>(-n_whole), '0') + digits;
+  if (n <= n_whole)
+    return sign + digits + std::string(static_cast<std::size_t>(n_whole - n), '0') + ".0";
+  return sign + digits.insert(static_cast<std::size_t>(n_whole), ".");
 }
 
 void print(Runtime& runtime, Text& out, const Value& value) {
