@@ -113,7 +113,7 @@ if [[ $checks = *sanitizers* ]] && command -v compute-sanitizer >/dev/null; then
   compute-sanitizer --help 2>/dev/null | grep -q -- "$filter" || filter=--filter
   for tool in memcheck racecheck initcheck synccheck; do
     arguments=()
-    [ $tool != synccheck ] || arguments=("$filter" kernel_substring=haikuda)
+    [ $tool != synccheck ] || arguments=("$filter" kernel_substring=haikuda --num-cuda-barriers 1024)
     [ $tool != memcheck ] || arguments=(--leak-check full)
     for part in fused other; do
       selection='[sanitize][fused]'
