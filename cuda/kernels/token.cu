@@ -65,7 +65,7 @@ __device__ void prepare_shared(const TokenParams& params) {
   if (thread < kTokenWarps * kTokenBarriers) {
     const bool is_full = thread % kTokenBarriers < kTokenSlots;  // or free: token_feed.cuh
     init_barrier(reinterpret_cast<CopyBarrier*>(shared + params.barriers_start) + thread,
-                 is_full ? kTokenRows : 1);
+                 is_full ? kTokenRows : kWarpSize);
   }
   publish_barriers();
   __syncthreads();

@@ -109,10 +109,9 @@ class TokenDrain {
     wait_for_barrier(ring_.full(place_.n_slots), TokenRing::parity(place_.n_slots));
     return ring_.bytes + place_.offset;
   }
-  // Once all lanes have read it.
+  // Once this lane has read it; all say so.
   __device__ void free(int n) {
-    __syncwarp();
-    if (threadIdx.x % kWarpSize == 0) arrive(ring_.free(place_.n_slots));
+    arrive(ring_.free(place_.n_slots));
     place_.pass(n);
   }
 
