@@ -140,27 +140,28 @@ struct TokenAttention {
 template <int kLanes>
 __device__ __noinline__ void attend_alone(
     const TokenParams& params, std::uint8_t* shared, int layer, int n_past, unsigned tag) {
-  using namespace attend_token_parts;
+  namespace parts = attend_token_parts;
   const TokenAttention a(params, layer, tag);
-  const Part part = part_alone(a.arguments, n_past, static_cast<int>(blockIdx.x));
-  attend<TokenLayout<kLanes, 1>>(shared, a.io, a.arguments, part, n_past);
+  const Part part = parts::part_alone(a.arguments, n_past, static_cast<int>(blockIdx.x));
+  parts::attend<TokenLayout<kLanes, 1>>(shared, a.io, a.arguments, part, n_past);
 }
 template <int kLanes>
 __device__ __noinline__ void attend_split(
     const TokenParams& params, std::uint8_t* shared, int layer, int n_past, unsigned tag) {
-  using namespace attend_token_parts;
+  namespace parts = attend_token_parts;
   using Alone = TokenLayout<kLanes, 1>;
   using Tile = TokenLayout<kLanes, kTokenHeads>;
   static_assert(Alone::kKeys == Tile::kKeys);
   const TokenAttention a(params, layer, tag);
   const int block = static_cast<int>(blockIdx.x);
   const int tile = block / params.n_splits, split = block % params.n_splits;
-  const Part part = part_of_split(a.arguments, n_past, Tile::kKeys, tile, split, params.n_splits);
+  const Part part =
+      parts::part_of_split(a.arguments, n_past, Tile::kKeys, tile, split, params.n_splits);
   if (part.n_here > 0 && tile < params.shape.n_kv_heads * params.n_tiles) {
     if (params.tile_heads == 1)
-      attend<Alone>(shared, a.io, a.arguments, part, n_past);
+      parts::attend<Alone>(shared, a.io, a.arguments, part, n_past);
     else
-      attend<Tile>(shared, a.io, a.arguments, part, n_past);
+      parts::attend<Tile>(shared, a.io, a.arguments, part, n_past);
   }
   if (part.n_splits == 1 || block >= params.shape.n_heads) return;
   sync_consumers();
