@@ -85,7 +85,7 @@ if [[ $checks = *tests* ]]; then
   job prefill "$tests" '[model][prefill],[probe]'
   job upload "$tests" '[upload]~[ops]'
   job sick_patients "$tests" '[diagnose]'
-  LIMIT=280 job command_line python3 tests/cli/run.py "$haikuda" --maker "$maker" --device cuda --label command_line
+  LIMIT=400 job command_line python3 tests/cli/run.py "$haikuda" --maker "$maker" --device cuda --label command_line
   job determinism python3 tests/cli/run.py "$haikuda" --maker "$maker" --device cuda --label determinism
   for kind in "qwen2 F16" "llama Q4_K" "qwen3 Q8_0"; do
     # shellcheck disable=SC2086  # two arguments in one variable
