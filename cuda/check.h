@@ -27,3 +27,15 @@ inline void ignore_cuda(cudaError_t) noexcept {}
 }  // namespace haikuda::cuda
 
 #define CUDA_CHECK(call) ::haikuda::cuda::check_cuda((call), #call, __FILE__, __LINE__)
+
+namespace haikuda::cuda {
+
+// Of the current device.
+inline int device_attribute(cudaDeviceAttr attribute) {
+  int device = 0, value = 0;
+  CUDA_CHECK(cudaGetDevice(&device));
+  CUDA_CHECK(cudaDeviceGetAttribute(&value, attribute, device));
+  return value;
+}
+
+}  // namespace haikuda::cuda

@@ -113,7 +113,9 @@ class Forward {
   void decode_shown_phases(bool want_logits);
   void rotate_beside(int layer);
   void show_gate_and_up(int layer);
-  int head(ArgmaxResult* best);
+  int enqueue_token(bool want_logits);
+  void finish_best(int n_partial);
+  int head();
   void decode_steps(bool want_logits);
   void gate_up_down(const DeviceLayerWeights& w);
   void head_steps(const float* x);

@@ -5,35 +5,35 @@
 
 namespace haikuda::cuda {
 
-// One token, in five products a layer and what lies between them. No argument of a launch depends
-// on the position. TokenProgram does all of it in one kernel, where it can; what follows here is
-// the same as a chain of kernels.
 void Forward::decode_fused(bool want_logits) {
-  if (program_) {
-    embed(scratch_.x.data(), weights_.token_embd, tokens_.data(), position_.data(), 1, stream_);
-    program_->run(want_logits, stream_);
-    if (want_logits)
-      finish_argmax(scratch_.best.data(), scratch_.best_partial.data(), program_->n_blocks(),
-                    stream_);
-    return;
-  }
-  decode_layers();
-  if (want_logits) (void)head(scratch_.best.data());
+  const int n_partial = enqueue_token(want_logits);
+  if (want_logits) finish_best(n_partial);
 }
 
 int Forward::step() {
+  return enqueue_token(true);
+}
+
+// One token, in one kernel where there is a program, otherwise as a chain: five products a layer
+// and what lies between them. No argument of a launch depends on the position. Returns how many
+// parts of the best logit, where wanted, lie in best_partial().
+int Forward::enqueue_token(bool want_logits) {
+  embed(scratch_.x.data(), weights_.token_embd, tokens_.data(), position_.data(), 1, stream_);
   if (program_) {
-    embed(scratch_.x.data(), weights_.token_embd, tokens_.data(), position_.data(), 1, stream_);
-    program_->run(true, stream_);
+    program_->run(want_logits, stream_);
     return program_->n_blocks();
   }
   decode_layers();
-  return head(nullptr);
+  return want_logits ? head() : 0;
+}
+
+// Of the parts of enqueue_token() or head().
+void Forward::finish_best(int n_partial) {
+  finish_argmax(scratch_.best.data(), scratch_.best_partial.data(), n_partial, stream_);
 }
 
 void Forward::decode_layers() {
   float* x = scratch_.x.data();
-  embed(x, weights_.token_embd, tokens_.data(), position_.data(), 1, stream_);
   for (int layer = 0; layer < config_.n_layers; ++layer) {
     const DeviceLayerWeights& w = weights_.layers[static_cast<std::size_t>(layer)];
     project(w);
@@ -67,8 +67,8 @@ void Forward::attend(int layer) {
 }
 
 // Of scratch_.x; returns how many parts of the best lie in best_partial().
-int Forward::head(ArgmaxResult* best) {
-  return norm_head(scratch_.logits.data(), best, scratch_.best_partial.data(), weights_.output,
+int Forward::head() {
+  return norm_head(scratch_.logits.data(), nullptr, scratch_.best_partial.data(), weights_.output,
                    scratch_.x.data(), weights_.output_norm, config_.rms_eps, stream_);
 }
 

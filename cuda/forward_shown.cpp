@@ -1,6 +1,5 @@
 // Decoding one token while a probe looks.
 #include "cuda/forward.h"
-#include "cuda/kernels/gemv_params.h"
 
 namespace haikuda::cuda {
 
@@ -74,8 +73,7 @@ void Forward::decode_shown_phases(bool want_logits) {
     show_last(Stage::output_norm, h);
     program_->run_phase(program_->head_phase(), stream_);
     show_last(Stage::logits, scratch_.logits.data());
-    finish_argmax(scratch_.best.data(), scratch_.best_partial.data(), program_->n_blocks(),
-                  stream_);
+    finish_best(program_->n_blocks());
   }
   program_->end_token(stream_);
 }
@@ -115,7 +113,7 @@ void Forward::decode_shown(bool want_logits) {
   if (!want_logits) return;
   rms_norm(h, x, weights_.output_norm, 1, c.n_embd, c.rms_eps, stream_);
   show_last(Stage::output_norm, h);
-  (void)head(scratch_.best.data());
+  finish_best(head());
   show_last(Stage::logits, scratch_.logits.data());
 }
 

@@ -26,13 +26,6 @@ constexpr std::size_t aligned(std::size_t bytes, std::size_t alignment) {
 int ceil_div(int a, int b) {
   return (a + b - 1) / b;
 }
-int attribute(cudaDeviceAttr which) {
-  int device = 0, value = 0;
-  CUDA_CHECK(cudaGetDevice(&device));
-  CUDA_CHECK(cudaDeviceGetAttribute(&value, which, device));
-  return value;
-}
-
 // ---- how a product is shared out
 
 int pairs_of(int rows) {
@@ -136,7 +129,7 @@ Tiles tiles_of(const ModelConfig& c) {
 
 // Each has rows in every step (kernels/token.cu says why).
 int blocks_for(const ModelConfig& c) {
-  return std::min({attribute(cudaDevAttrMultiProcessorCount), kMostBlocks, kMaxGemvBlocks,
+  return std::min({n_multiprocessors(), kMostBlocks, kMaxGemvBlocks,
                    pairs_of(c.q_size() + 2 * c.kv_size()), pairs_of(c.n_embd), c.n_ff / 2,
                    pairs_of(c.n_vocab)});
 }
@@ -212,9 +205,8 @@ std::unique_ptr<TokenProgram> TokenProgram::make(const Model& model,
                                                  const Stream& stream) {
   const ModelConfig& c = model.config;
   const int n_blocks = blocks_for(c);
-  const bool has_kernel = attribute(cudaDevAttrComputeCapabilityMajor) >= 9 &&
-                          attribute(cudaDevAttrCooperativeLaunch) != 0 &&
-                          most_token_bytes(weights.output.dtype) != 0;
+  const bool has_kernel = device_attribute(cudaDevAttrComputeCapabilityMajor) >= 9 &&
+                          device_attribute(cudaDevAttrCooperativeLaunch) != 0;
   if (!has_kernel || !all_have_type(weights, weights.output.dtype) || !sizes_suit(c, n_blocks))
     return nullptr;
   std::unique_ptr<TokenProgram> program(

@@ -21,6 +21,13 @@ __device__ inline float warp_max(float x) {
   return x;
 }
 
+// The sum of row `row` over the n warps that shared it, in order; parts (rows, n).
+__device__ inline float sum_of_parts(const float* parts, int n, int row) {
+  float sum = 0;
+  for (int i = 0; i < n; ++i) sum += parts[row * n + i];
+  return sum;
+}
+
 // All kThreads threads of the block take part, a multiple of 32, and all get the result. Ends with
 // a barrier, so that it can be called again at once.
 template <int kThreads>

@@ -145,8 +145,8 @@ __device__ float stage_f32(const StagedX& out, const Source& in, const GammaAhea
 }
 
 // The same as integers, cols a multiple of 32: eight lanes take a block.
-template <XOrder kOrder, bool kScalesPer16, class Source>
-__device__ float stage_integers(const StagedX& out, const Source& in, const GammaAhead& ahead) {
+template <XOrder kOrder, bool kScalesPer16>
+__device__ float stage_integers(const StagedX& out, const XSource& in, const GammaAhead& ahead) {
   return for_each_vector<true>(in, ahead, [&](int i, const float4& x) {
     const std::uint32_t greatest = group_max<8>(max(max(magnitude_bits(x.x), magnitude_bits(x.y)),
                                                     max(magnitude_bits(x.z), magnitude_bits(x.w))));

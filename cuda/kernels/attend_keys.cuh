@@ -4,8 +4,8 @@
 //   wait()                              until the projections are there, or nothing
 //   sync()                              a barrier of all threads that take part
 //   q(i), k(i), v(i)                    element i of all heads
-//   put(part, h, element, values)       of the block's query head h, done: this element and the
-//   next put_stats(part, h, max, sum), put_partial(part, h, element, values)   of a split
+//   put(part, h, element, values)       of the block's query head h, done: two elements from here
+//   put_stats(part, h, max, sum), put_partial(part, h, element, values)   of a split
 #pragma once
 
 #include "cuda/kernels/attend_token.cuh"

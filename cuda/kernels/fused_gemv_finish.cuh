@@ -86,14 +86,6 @@ __device__ inline float early_value(const GemvParams& params, const GemvBlock& b
   return matrix.bias == nullptr ? 0 : matrix.bias[place.row];
 }
 
-// The sum of row `local` over the warps that shared it, in order.
-__device__ inline float row_sum(const float* sums, const GemvBlock& block, int local) {
-  float sum = 0;
-  for (int warp = 0; warp < block.warps_per_row; ++warp)
-    sum += sums[local * block.warps_per_row + warp];
-  return sum;
-}
-
 __device__ inline void finish_linear(const GemvParams& params,
                                      const GemvBlock& block,
                                      const float* sums,
@@ -111,7 +103,7 @@ __device__ inline void finish_linear(const GemvParams& params,
       else
         other = matrix.bias == nullptr ? 0 : matrix.bias[place.row];
     }
-    matrix.out[place.row] = other + row_sum(sums, block, local) * factor;
+    matrix.out[place.row] = other + sum_of_parts(sums, block.warps_per_row, local) * factor;
   }
 }
 
@@ -123,7 +115,7 @@ __device__ inline void finish_logits(const GemvParams& params,
   for (int local = threadIdx.x; local < block.n_local; local += blockDim.x) {
     const std::int64_t row = global_row(params, block.index, local);
     if (row >= params.n_rows) continue;
-    const float logit = row_sum(sums, block, local) * factor;
+    const float logit = sum_of_parts(sums, block.warps_per_row, local) * factor;
     params.matrices[0].out[row] = logit;
     best = merged(best, logit, static_cast<int>(row));
   }
@@ -154,8 +146,8 @@ __device__ inline void finish_gate_up(const GemvParams& params,
   for (int pair = threadIdx.x; pair < block.n_local / 2; pair += blockDim.x) {
     const std::int64_t row = global_row(params, block.index, 2 * pair);
     if (row >= params.n_rows) continue;  // a warp as a whole where it quantizes
-    const float gate = row_sum(sums, block, 2 * pair) * factor;
-    const float up = row_sum(sums, block, 2 * pair + 1) * factor;
+    const float gate = sum_of_parts(sums, block.warps_per_row, 2 * pair) * factor;
+    const float up = sum_of_parts(sums, block.warps_per_row, 2 * pair + 1) * factor;
     const float act = gate / (1.0f + expf(-gate)) * up;
     const int at = static_cast<int>(row >> 1);
     if (params.out_quants == nullptr)

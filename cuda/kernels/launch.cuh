@@ -15,13 +15,6 @@
 
 namespace haikuda::cuda {
 
-inline int device_attribute(cudaDeviceAttr attribute) {
-  int device = 0, value = 0;
-  CUDA_CHECK(cudaGetDevice(&device));
-  CUDA_CHECK(cudaDeviceGetAttribute(&value, attribute, device));
-  return value;
-}
-
 // With `shared_bytes` of dynamic shared memory and what else `config` says. The arguments are
 // converted to the kernel's parameter types.
 template <class... Params, class... Args>

@@ -45,8 +45,9 @@ __host__ __device__ constexpr int token_partial(int tile_heads, int head_dim) {
 // The block's head: the sum of what all splits of its keys have found.
 __device__ inline void combine_splits(
     const TokenParams& params, const TokenIo& io, float* shared, int head, int n_splits) {
-  constexpr int kMostSplits = attend_token_parts::kMostSplits;
-  float *sums = shared, *weights = sums + kTokenThreads, *total = weights + kMostSplits;
+  static_assert(kTokenSplits <= attend_token_parts::kMostSplits &&
+                kTokenThreads == attend_token_parts::kThreads);
+  float *sums = shared, *weights = sums + kTokenThreads, *total = weights + kTokenSplits;
   const int thread = static_cast<int>(threadIdx.x), lane = thread % kWarpSize;
   const int head_dim = params.shape.head_dim;
   const int in_group = head % io.group;

@@ -77,14 +77,6 @@ __device__ void multiply_span(float (&of_row)[kTokenRows],
   }
 }
 
-// Of local row r, over the warps that shared it, in order.
-__device__ inline float row_total(const float* sums, const TokenShare& share, int r) {
-  float sum = 0;
-  for (int warp = 0; warp < share.warps_per_row; ++warp)
-    sum += sums[r * share.warps_per_row + warp];
-  return sum;
-}
-
 // Of both rows of a block's pair.
 __device__ inline float2 biases_of(const TokenStep& step,
                                    const TokenShape& shape,
@@ -108,7 +100,7 @@ __device__ inline void finish(const TokenParams& params,
                               TaggedPair* out,
                               unsigned tag) {
   const int thread = static_cast<int>(threadIdx.x);
-  const auto total = [&](int row) { return row_total(sums, share, row) * factor; };
+  const auto total = [&](int row) { return sum_of_parts(sums, share.warps_per_row, row) * factor; };
   switch (shape.output) {
     case TokenOutput::vector:
       for (int pair = thread; pair < share.n_pairs; pair += kTokenThreads) {
@@ -132,7 +124,7 @@ __device__ inline void finish(const TokenParams& params,
       for (int r = thread; r < kTokenRows * share.n_pairs; r += kTokenThreads) {
         const int row = kTokenRows * share.first_pair + r;
         if (row >= shape.n_rows) continue;
-        const float logit = row_total(sums, share, r) * factor;
+        const float logit = total(r);
         params.logits[row] = logit;
         best = merged(best, logit, row);
       }
