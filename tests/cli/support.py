@@ -27,7 +27,8 @@ class Workplace:
         self._folder = tempfile.TemporaryDirectory(prefix="haikuda-cli-")
         self.folder = pathlib.Path(self._folder.name)
         self.smollm2 = _model_folder() / "smollm2-135m.gguf"
-        self.sanitized = _is_sanitized(binary)  # slower, and with an address space of terabytes
+        self.sanitized = _has(binary, b"__asan_init", b"__tsan_init")  # slower, and with an address space of terabytes
+        self.checks_threads = _has(binary, b"__tsan_init")  # some fifty times slower
 
     def __enter__(self):
         global _place
@@ -46,9 +47,9 @@ class Workplace:
         return path
 
 
-def _is_sanitized(binary):
+def _has(binary, *symbols):
     data = binary.read_bytes()
-    return b"__asan_init" in data or b"__tsan_init" in data
+    return any(symbol in data for symbol in symbols)
 
 
 def _model_folder():
@@ -130,8 +131,12 @@ class CommandLineTest(unittest.TestCase):
 
     def run_raw(self, *arguments, stdin=None, env=None, stdout=subprocess.PIPE):
         """Nothing added to the arguments; stdin is bytes, or None for /dev/null."""
+        return self.run_command([_place.binary, *map(str, arguments)], stdin, env, stdout)
+
+    @staticmethod
+    def run_command(command, stdin=None, env=None, stdout=subprocess.PIPE):
         given = {"stdin": subprocess.DEVNULL} if stdin is None else {"input": stdin}
-        done = subprocess.run([_place.binary, *map(str, arguments)], **given, stdout=stdout, stderr=subprocess.PIPE,
+        done = subprocess.run(command, **given, stdout=stdout, stderr=subprocess.PIPE,
                               env=None if env is None else os.environ | env, timeout=TIMEOUT_S)
         return Output(done.stdout, done.stderr, shell_code(done.returncode))
 
@@ -151,7 +156,10 @@ class CommandLineTest(unittest.TestCase):
         for word in words:
             self.assertIn(word, out.stderr)
 
-    def need_smollm2(self):
+    def need_smollm2(self, few_tokens=False):
+        """`few_tokens`: the test takes a dozen of them where ThreadSanitizer needs seconds for each."""
+        if _place.checks_threads and not few_tokens:
+            self.skipTest("ThreadSanitizer takes seconds for a token of it; small models run the same code")
         if not _place.smollm2.exists():
             self.skipTest("scripts/fetch_model.sh smollm2-135m fetches the model")
         return _place.smollm2

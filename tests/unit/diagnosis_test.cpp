@@ -11,6 +11,7 @@
 #include "support/diagnosed.h"
 #include "support/expect_error.h"
 #include "support/nmse.h"
+#include "support/skip_slow.h"
 #include "support/temp_dir.h"
 
 namespace haikuda::test {
@@ -152,6 +153,7 @@ TEST_CASE("diagnosis: a scaled RoPE is healthy", "[diagnosis]") {
 }
 
 TEST_CASE("diagnosis: SmolLM2 is healthy", "[smollm2]") {
+  HAIKUDA_SKIP_SLOW();
   const char* home = std::getenv("HOME");
   const std::string path =
       std::string(home == nullptr ? "" : home) + "/.cache/haikuda/models/smollm2-135m.gguf";

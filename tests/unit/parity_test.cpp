@@ -15,6 +15,7 @@
 #include "model/model.h"
 #include "support/catch.h"
 #include "support/nmse.h"
+#include "support/skip_slow.h"
 #include "text/tokenizer.h"
 
 namespace haikuda::test {
@@ -114,6 +115,7 @@ TEST_CASE("parity: the model inside the executable matches transformers", "[pari
 }
 
 TEST_CASE("parity: SmolLM2 matches transformers", "[parity][smollm2]") {
+  HAIKUDA_SKIP_SLOW();
   auto files = open_fetched("smollm2-135m");
   if (!files) HAIKUDA_SKIP("scripts/fetch_model.sh smollm2-135m fetches the model");
   const nlohmann::json golden = read_golden("smollm2-135m");
