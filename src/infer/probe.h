@@ -63,8 +63,8 @@ enum class Stage {
 
 struct StageInfo {
   Stage stage;
-  const char* name;  // as the enumerator
   bool of_layer;
+  const char* name;  // as the enumerator
 };
 // All, in order; the place of a stage is its value as a number.
 std::span<const StageInfo> all_stages();

@@ -16,21 +16,21 @@ namespace {
 
 struct KindName {
   SamplerKind kind;
-  const char* name;
   char letter;
+  const char* name;
 };
 
-// Names and letters: llama.cpp common/sampling.cpp.
+// Letters and names: llama.cpp common/sampling.cpp.
 constexpr KindName kKinds[] = {
-    {SamplerKind::penalties, "penalties", 'e'},
-    {SamplerKind::dry, "dry", 'd'},
-    {SamplerKind::top_n_sigma, "top_n_sigma", 's'},
-    {SamplerKind::top_k, "top_k", 'k'},
-    {SamplerKind::typical_p, "typ_p", 'y'},
-    {SamplerKind::top_p, "top_p", 'p'},
-    {SamplerKind::min_p, "min_p", 'm'},
-    {SamplerKind::xtc, "xtc", 'x'},
-    {SamplerKind::temperature, "temperature", 't'},
+    {SamplerKind::penalties, 'e', "penalties"},
+    {SamplerKind::dry, 'd', "dry"},
+    {SamplerKind::top_n_sigma, 's', "top_n_sigma"},
+    {SamplerKind::top_k, 'k', "top_k"},
+    {SamplerKind::typical_p, 'y', "typ_p"},
+    {SamplerKind::top_p, 'p', "top_p"},
+    {SamplerKind::min_p, 'm', "min_p"},
+    {SamplerKind::xtc, 'x', "xtc"},
+    {SamplerKind::temperature, 't', "temperature"},
 };
 
 constexpr std::pair<const char*, SamplerKind> kOtherNames[] = {

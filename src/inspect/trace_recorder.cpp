@@ -108,7 +108,8 @@ void TraceRecorder::write_row(const StageView& view, int row) {
       R"({{"stage":"{}","layer":{},"position":{},"shape":{},"dtype":"{}",)", stage_name(view.stage),
       view.layer < 0 ? "null" : std::to_string(view.layer), view.position + row,
       array(view.row_shape), has_ids ? "I32" : dtype_name(view.dtype));
-  if (has_ids) return write(line + fmt::format(R"("values":[{}]}})", view.ids[row]));
+  if (has_ids)
+    return write(line + fmt::format(R"("values":[{}]}})", view.ids[static_cast<std::size_t>(row)]));
   const std::span<const float> values = view.row(row);
   const StageStats stats = stage_stats(values);
   const bool all = filter_.n_values < 0;

@@ -268,7 +268,7 @@ void dequantize_row(DType dtype, const void* src, float* dst, std::int64_t n) {
     case DType::MXFP4:
       return decode_blocks<BlockMXFP4, kSmallBlock>(src, dst, n);
   }
-  HAIKUDA_CHECK(!"a supported type");
+  HAIKUDA_CHECK(false && "a supported type");
 }
 
 }  // namespace haikuda

@@ -243,7 +243,7 @@ std::vector<std::byte> quantize(DType dtype, std::span<const float> values) {
         quantize_q8_0(out, block);
         break;
       default:
-        HAIKUDA_CHECK(!"a type with a quantizer");
+        HAIKUDA_CHECK(false && "a type with a quantizer");
     }
   }
   return out;
