@@ -23,6 +23,7 @@ SAMPLERS = [["--temp", "0"], ["--temp", "0.8"], ["--temp", "2", "--top-k", "0", 
 TIMEOUT_S = 900
 TURN_S = 6  # of the long run in each round
 DRIFT = 0.05
+LEAST_OF = 3  # values at least in a third, whose least is compared
 
 
 class Soak:
@@ -205,7 +206,7 @@ class Soak:
     def compare_thirds(self, what, values, unit):
         """By the least of each third: what others do to this machine only ever makes a run dearer."""
         third = len(values) // 3
-        if third == 0:
+        if third < LEAST_OF:
             return print(f"soak: {what}: too few runs for a drift")
         first, last = min(values[:third]), min(values[-third:])
         print(f"soak: {what}: least {min(values):.4g} {unit}, median {statistics.median(values):.4g}, {len(values)} values; "

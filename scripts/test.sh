@@ -30,16 +30,7 @@ folder=$(scripts/build.sh ${build_arguments[@]+"${build_arguments[@]}"})
 
 if [ "$mode" = --valgrind ]; then
   command -v valgrind >/dev/null || { echo "test: no valgrind; on Debian: apt-get install valgrind" >&2; exit 2; }
-  work=$(mktemp -d)
-  trap 'rm -rf "$work"' EXIT
-  "$folder/tests/haikuda_make_tiny_model" qwen2 Q8_0 "$work/tiny.gguf" --embd 64 --ff 96
-  for arguments in "-p hello -t 1" "hello -t 2 --temp 1 -s 1 --json --logprobs 3"; do
-    # shellcheck disable=SC2086  # several arguments in one variable
-    valgrind --quiet --error-exitcode=1 --leak-check=full --show-leak-kinds=definite,indirect,possible \
-      --errors-for-leak-kinds=definite,indirect "$folder/haikuda" -m "$work/tiny.gguf" --device cpu -n 4 -c 64 $arguments
-    echo "valgrind: no error: haikuda -m tiny.gguf --device cpu -n 4 -c 64 $arguments"
-  done
-  exit
+  exec ctest --test-dir "$folder" --verbose -R '^valgrind$' "$@" </dev/null
 fi
 
 scripts/fetch_model.sh smollm2-135m ||
