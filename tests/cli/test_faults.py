@@ -96,6 +96,33 @@ class ModelFaults(Faults):
         if os.geteuid() != 0:
             self.assert_fails(3, "Permission denied", out=self.run_model("-p", "x", model=locked))
 
+    def test_the_mount_vanishes(self):
+        """Lazily, as when a disk is pulled out of an automounter: what is open stays, what comes later finds nothing."""
+        alone = ["unshare", "--user", "--map-root-user", "--mount"]
+        mount = self.folder / "mount"
+        mount.mkdir()
+        go = self.folder / "go"
+        script = """mount -t tmpfs -o size=64m haikuda "$1" && cp "$2" "$1/m.gguf" || exit 99
+            model=$1/m.gguf go=$3; shift 3
+            "$@" -m "$model" & while kill -0 $! 2>/dev/null && ! [ -e "$go" ]; do sleep 0.01; done
+            umount -l "${model%/*}"; wait $!; first=$?
+            "$@" -m "$model" >/dev/null; echo "$first $?" >"$go" """
+        flags = ["-p", "hello", "-n", 300, "--ignore-eos", "--temp", 1, "-s", 1, "-c", 1000, "--stream", "-t", 1, "-q"]
+        binary, _, _, *device = self.command()
+        want = self.run_model(*flags, model=self.copy_of_model("steady.gguf")).stdout
+        process = subprocess.Popen([*alone, "bash", "-c", script, "bash", mount, self.folder / "steady.gguf", go, binary, *device, *map(str, flags)],
+                                   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0)
+        self.addCleanup(self.end, process)
+        first = process.stdout.read(1)
+        if not first:
+            _, stderr, _ = self.finish(process)
+            self.assertRegex(stderr, "unshare: |mount: ")
+            self.skipTest(f"this system lets nobody mount: {stderr}")
+        go.touch()
+        stdout, stderr, _ = self.finish(process)
+        self.assertEqual((go.read_text(), first + stdout), ("0 3\n", want), stderr)
+        self.assertRegex(stderr, r"\Ahaikuda: error: [^\n]*m\.gguf[^\n]*\n\Z")
+
     def test_a_read_error_in_a_prompt_file(self):
         # Its first page is never mapped, so the read fails.
         self.assert_fails(8, "/proc/self/mem", "Input/output error", out=self.run_model("-f", "/proc/self/mem"))
