@@ -173,7 +173,7 @@ DiagnoseOptions resolve_diagnose(const CLI::App& app, RawOptions&& raw) {
   };
   resolve_maps(o.report_layers, raw.report_layers, "--report-layers");
   resolve_maps(o.report_heads, raw.report_heads, "--report-heads");
-  return std::move(o);
+  return std::move(raw.diagnose);
 }
 
 }  // namespace haikuda

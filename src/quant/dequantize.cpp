@@ -268,7 +268,8 @@ void dequantize_row(DType dtype, const void* src, float* dst, std::int64_t n) {
     case DType::MXFP4:
       return decode_blocks<BlockMXFP4, kSmallBlock>(src, dst, n);
   }
-  HAIKUDA_CHECK(false && "a supported type");
+  constexpr bool is_supported_type = false;
+  HAIKUDA_CHECK(is_supported_type);
 }
 
 }  // namespace haikuda

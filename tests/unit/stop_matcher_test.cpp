@@ -85,7 +85,7 @@ TEST_CASE("stop_matcher: equals a plain search for any pieces", "[text][stop]") 
     for (int n = random.integer(1, 4); n > 0; --n) stops.push_back(letters(5));
     const std::string text = letters(24);
     const Outcome want = searched(stops, text);
-    for (const std::size_t size : {1, 2, 3, 100}) {
+    for (const std::size_t size : {1u, 2u, 3u, 100u}) {
       const Outcome got = run(stops, text, size);
       CAPTURE(stops, text, size);
       REQUIRE(got.text == want.text);

@@ -99,12 +99,6 @@ double seconds_of(const std::function<void()>& call) {
   return static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC;
 }
 
-#ifdef __SANITIZE_ADDRESS__
-constexpr double kBoundS = 50;
-#else
-constexpr double kBoundS = 5;  // half a second is usual; a quadratic algorithm takes hours
-#endif
-
 }  // namespace
 
 TEST_CASE("vocabularies: llama.cpp's vectors", "[tokenizer][vocab]") {
