@@ -260,17 +260,21 @@ class MemoryFaults(Faults):
 class SignalFaults(Faults):
     """SIGINT and SIGTERM at any time: the loader, the parser, the prompt, the text."""
 
-    RUNS = 60
+    RUNS = 200
 
     def test_at_random_times(self):
         random_times = random.Random(SEED)
         model = self.copy_of_model("signals.gguf")
+        flags = ["-p", "hello " * 60, "-n", 60, "--temp", 2, "-c", 2000]
+        begin = time.monotonic()
+        self.assertEqual(self.run_model(*flags, "-s", 0, "-t", 1, model=model).code, 0)
+        whole = time.monotonic() - begin  # of a run that nobody interrupts
         codes = {}
         for run in range(self.RUNS):
             number = random_times.choice((signal.SIGINT, signal.SIGTERM))
-            process = self.start("-p", "hello " * 60, "-n", 60, "--temp", 2, "-s", run, "-t", 1 + run % 2, "-c", 2000, model=model)
+            process = self.start(*flags, "-s", run, "-t", 1 + run % 2, model=model)
             # Most fall into the first moments, where the program loads.
-            time.sleep(random_times.random() ** 2 * 0.8)
+            time.sleep(random_times.random() ** 2 * whole)
             process.send_signal(number)
             stdout, stderr, code = self.finish(process)
             with self.subTest(run=run, signal=number):
