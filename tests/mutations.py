@@ -59,6 +59,11 @@ MUTATIONS = [
     ("raw text on a terminal", "src/app/text_sink.cpp", "buffer_ += for_terminal(text);", "buffer_ += text;", "terminal"),
     ("raw name on a terminal", "src/app/find_model.cpp", "printable(path_or_name), printable(model_folder())",
      "path_or_name, printable(model_folder())", "terminal"),
+    ("a cache too small", "src/cpu/kv_cache.cpp", "std::calloc(layout_.total_elems(),", "std::calloc(layout_.total_elems() / 4,", "valgrind"),
+    ("a text that is kept", "src/app/generate_command.cpp", "  run.text = {};\n",
+     "  run.text = {};\n  static std::vector<std::string> kept;\n  kept.emplace_back(1 << 14, 'x');\n", "soak"),
+    ("a user's special tokens", "src/text/encode_pieces.cpp", "while (match && !of_template.contain(*match)) match",
+     "while (false) match", "security"),
 ]
 
 # The same for kernels and what drives them; the last is the test of haikuda_cuda_tests that notices.
