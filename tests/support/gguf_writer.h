@@ -22,13 +22,11 @@ class ByteWriter {
  public:
   template <class T>
   requires std::is_arithmetic_v<T> ByteWriter& put(T value) {
-    const auto* p = reinterpret_cast<const std::byte*>(&value);
-    bytes_.insert(bytes_.end(), p, p + sizeof value);
-    return *this;
+    return put_bytes(std::as_bytes(std::span(&value, 1)));
   }
   ByteWriter& put(MetaType type) { return put(static_cast<std::uint32_t>(type)); }
   ByteWriter& put_bytes(std::span<const std::byte> bytes) {
-    bytes_.insert(bytes_.end(), bytes.begin(), bytes.end());
+    for (const std::byte b : bytes) bytes_.push_back(b);  // GCC 12 warns falsely of insert
     return *this;
   }
   ByteWriter& put_text(std::string_view text) { return put_bytes(std::as_bytes(std::span(text))); }
