@@ -26,13 +26,13 @@ void decode_both_ways(const DTypeInfo& type, Bytes bytes) {
       bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(n_blocks * block_bytes));
   std::vector<float> row(n_blocks * block_elems), block(block_elems);
   std::vector<std::byte> one(block_bytes);
+  const std::string promise = std::string("a row of ") + type.name + " is its blocks";
   dequantize_row(type.dtype, src.data(), row.data(), static_cast<std::int64_t>(row.size()));
   for (std::size_t b = 0; b < n_blocks; ++b) {
     std::memcpy(one.data(), src.data() + b * block_bytes, block_bytes);
     dequantize_row(type.dtype, one.data(), block.data(), type.block_elems);
     for (std::size_t i = 0; i < block_elems; ++i)
-      require(is_same(row[b * block_elems + i], block[i]),
-              std::string("a row of ") + type.name + " is its blocks");
+      require(is_same(row[b * block_elems + i], block[i]), promise);
   }
 }
 

@@ -36,8 +36,9 @@ struct Finding : std::logic_error {
   using std::logic_error::logic_error;
 };
 
-inline void require(bool condition, const std::string& promise) {
-  if (!condition) throw Finding(promise);
+// A view: most promises are kept, and a string of each would take longer than what it is about.
+inline void require(bool condition, std::string_view promise) {
+  if (!condition) throw Finding(std::string(promise));
 }
 
 // Runs `f`. An Error of one of `codes` whose message is one printable line is as good an end as a
