@@ -149,9 +149,16 @@ class Chat {
 
   void answer(const std::string& message) {
     AnswerWriter writer(sink_, options_.output.reasoning, opens_reasoning_);
-    const GenerateHooks hooks{.on_text = [&](std::string_view text) { writer.write(text); },
-                              .should_stop = stop_question(sink_)};
+    // A signal ends the conversation of a script, all answers of which are out until a new one
+    // begins.
+    if (!reader_.is_interactive()) nothing_to_lose_on_signals();
+    const auto write = [&](std::string_view text) {
+      finish_gently_on_signals();
+      writer.write(text);
+    };
+    const GenerateHooks hooks{.on_text = write, .should_stop = stop_question(sink_)};
     const GenerateResult r = conversation_.ask(message, generation_, hooks);
+    finish_gently_on_signals();
     writer.finish();
     if (!sink_.is_terminal()) sink_.write("\n");
     sink_.finish();

@@ -60,6 +60,10 @@ void finish_gently_on_signals() {
   mode = gentle;
 }
 
+void nothing_to_lose_on_signals() {
+  mode = nothing_generated;
+}
+
 void end_at_once_on_signals() {
   has_terminal = ::isatty(STDIN_FILENO) == 1 && ::tcgetattr(STDIN_FILENO, &terminal_before) == 0;
   mode = reading_line;
