@@ -32,23 +32,8 @@ int pairs_of(int rows) {
   return ceil_div(rows, kTokenRows);
 }
 
-// How many warps share a row: what the warp with most to do takes, in cycles.
-int warps_per_row_log2(int n_pairs, const TokenShape& shape) {
-  constexpr int kRow = 150, kChunk = 100;
-  const int span = kChunk * (1 + shape.span);
-  int best = 0, best_cost = INT_MAX;
-  for (int log2 = 0; 1 << log2 <= std::min(kTokenWarps, shape.n_spans); ++log2) {
-    const int warps = 1 << log2;
-    const int cost =
-        ceil_div(n_pairs, kTokenWarps / warps) * (ceil_div(shape.n_spans, warps) * span + kRow);
-    if (cost < best_cost) best = log2, best_cost = cost;
-  }
-  return best;
-}
-
 // Of matrices of so many rows, one after the other, or alternating gates and ups.
 TokenShape make_shape(TokenOutput output, std::initializer_list<int> rows, int cols, int n_blocks) {
-  constexpr int kLongRow = 4096;
   TokenShape shape{};
   shape.output = output, shape.cols = cols, shape.row_bytes = 2 * cols;
   std::fill(std::begin(shape.first_row), std::end(shape.first_row), INT_MAX);
@@ -60,16 +45,42 @@ TokenShape make_shape(TokenOutput output, std::initializer_list<int> rows, int c
   }
   const bool is_gate_up = output == TokenOutput::gate_up;
   const int n_pairs = is_gate_up ? shape.n_rows / 2 : pairs_of(shape.n_rows);
-  // Few chunks at a time where there are few rows, so that all warps have some.
-  const bool is_large = n_pairs >= 2 * kTokenWarps * n_blocks || cols >= kLongRow;
-  shape.span = is_large ? kMostTokenSpan : 2;
-  shape.n_spans = ceil_div(shape.row_bytes, shape.span * kTokenChunk);
   shape.unit = is_gate_up ? 2 : 1;  // two values are handed on together
-  const int n_units = n_pairs / shape.unit;
-  shape.pairs_of_block = n_units / n_blocks * shape.unit;
-  shape.n_longer = n_units % n_blocks;
-  shape.warps_per_row_log2 = warps_per_row_log2(ceil_div(n_pairs, n_blocks), shape);
+  const int n_shares = n_pairs / shape.unit;
+  shape.pairs_of_block = n_shares / n_blocks * shape.unit;
+  shape.n_longer = n_shares % n_blocks;
   return shape;
+}
+
+struct RingSize {
+  int n_slots, span_units, row_bytes;  // of a slot's rows; 0 units: there is no room
+};
+// In `bytes`, for rows of up to n_units: long spans, then many slots. Rows of a slot lie 16 bytes
+// off a multiple of 32, so that the eight rows that a matrix unit takes are in different banks.
+RingSize ring_of(std::size_t bytes, int n_units, std::size_t least_slot_bytes) {
+  constexpr int kEnoughUnits = 24, kLeastUnits = 16, kLeastSlots = 8, kUnitBytes = kTokenUnit * 2,
+                kGap = 16;
+  const int least_row = static_cast<int>(aligned(least_slot_bytes / kTokenTileRows, 32)) + kGap;
+  const int wanted = std::min(n_units, kTokenSpan);
+  for (int n_slots = kTokenSlots; n_slots >= kLeastSlots; n_slots -= kTokenFeeders) {
+    const int most_row = static_cast<int>(bytes) / (n_slots * kTokenTileRows);
+    const int units = std::min(wanted, (most_row - kGap) / kUnitBytes / 2 * 2);
+    const int row = std::max(units * kUnitBytes + kGap, least_row);
+    const int enough = n_slots == kLeastSlots ? kLeastUnits : kEnoughUnits;
+    if (row <= most_row && units >= std::min(wanted, enough)) return {n_slots, units, row};
+  }
+  return {};
+}
+
+// How long the slots of a shape are, and how warps share them.
+void share_out(TokenShape& shape, const RingSize& ring) {
+  const int n_units = shape.cols / kTokenUnit;
+  shape.n_spans = ceil_div(n_units, ring.span_units);
+  shape.span_units = ceil_div(ceil_div(n_units, shape.n_spans), 2) * 2;  // whole lines of memory
+  shape.last_units = n_units - (shape.n_spans - 1) * shape.span_units;
+  const bool has_tiles = shape.pairs_of_block > kTokenTilePairs;
+  shape.warps_of_slot_log2 = shape.n_spans == 1 && has_tiles ? 2 : 3;
+  shape.warp_units = ceil_div(shape.span_units, 1 << shape.warps_of_slot_log2);
 }
 
 // By TokenStepOfLayer, then the head.
@@ -134,9 +145,11 @@ int blocks_for(const ModelConfig& c) {
                    pairs_of(c.n_vocab)});
 }
 
-// Whole vectors of 16 bytes and pairs of values; a block for each head, and for each tile.
+// Whole units of every row and pairs of every vector; a block for each head, and for each tile.
 bool sizes_suit(const ModelConfig& c, int n_blocks) {
-  return c.head_dim % 8 == 0 && c.head_dim <= kTokenDim && c.n_embd % 8 == 0 && c.n_ff % 8 == 0 &&
+  const bool has_units =
+      c.n_embd % kTokenUnit == 0 && c.n_ff % kTokenUnit == 0 && c.q_size() % kTokenUnit == 0;
+  return has_units && c.rope.n_dims % 4 == 0 && c.head_dim % 8 == 0 && c.head_dim <= kTokenDim &&
          n_blocks >= std::max(c.n_heads, c.n_kv_heads * tiles_of(c).n);
 }
 
@@ -223,37 +236,30 @@ TokenProgram::TokenProgram(const Model& model,
                            const Stream& stream)
     : n_blocks_(n_blocks), dtype_(weights.output.dtype) {
   const ModelConfig& c = model.config;
-  const auto shapes = shapes_of(c, n_blocks);
+  auto shapes = shapes_of(c, n_blocks);
   const std::vector<TokenStep> steps = steps_of(weights);
 
-  // Shared memory of a block: the rings get what the rest leaves.
-  std::size_t x_bytes = token_attention_bytes(c.head_dim), n_sums = 0;
-  std::size_t least_slot = SIZE_MAX, most_slot = 0;
-  for (const TokenShape& s : shapes) {
-    x_bytes = std::max(x_bytes, token_x_bytes(s.cols));
-    n_sums = std::max(n_sums, static_cast<std::size_t>((s.pairs_of_block + s.unit) * kTokenRows)
-                                  << s.warps_per_row_log2);
-    least_slot = std::min(least_slot, static_cast<std::size_t>(s.slot_bytes()));
-    most_slot = std::max(most_slot, static_cast<std::size_t>(s.slot_bytes()));
-  }
+  // Shared memory of a block: the ring gets what the rest leaves.
+  std::size_t x_bytes = token_attention_bytes(c.head_dim);
+  for (const TokenShape& s : shapes) x_bytes = std::max(x_bytes, token_x_bytes(s.cols));
   Layout rest(16);
   const std::size_t x_start = rest.take(x_bytes);
   const std::size_t residual_start = rest.take(static_cast<std::size_t>(c.n_embd) * sizeof(float));
-  const std::size_t sums_start = rest.take(n_sums * sizeof(float));
-  const std::size_t barriers_start =
-      rest.take(kTokenWarps * kTokenBarriers * sizeof(std::uint64_t));
-  const std::size_t ends_start =
-      rest.take(kTokenWarps * kTokenRows * kTokenSlots * sizeof(unsigned));
+  const std::size_t sums_start = rest.take(2 * kTokenSums * sizeof(float));
+  const std::size_t cos_sin_start =
+      rest.take(static_cast<std::size_t>(c.rope.n_dims) * sizeof(float));
+  const std::size_t barriers_start = rest.take(2 * kTokenSlots * sizeof(std::uint64_t));
   const std::size_t shapes_start = rest.take(shapes.size() * sizeof(TokenShape));
   const std::size_t steps_start = rest.take(steps.size() * sizeof(TokenStep));
-  const std::size_t most = most_token_bytes(dtype_);
+  const std::size_t most = most_token_bytes(dtype_, c.head_dim);
   if (most < rest.end()) return;
-  // No ring holds more slots than there are barriers, and each at least two of any size.
+  const RingSize ring = ring_of(most - rest.end(), std::max(c.n_ff, c.n_embd) / kTokenUnit,
+                                token_key_slot_bytes(c.head_dim));
+  if (ring.span_units == 0) return;
+  for (TokenShape& s : shapes) share_out(s, ring);
   const std::size_t ring_bytes =
-      std::min(kTokenSlots * least_slot, (most - rest.end()) / kTokenWarps / 128 * 128);
-  if (ring_bytes < 2 * most_slot) return;
-  const std::size_t rings = kTokenWarps * ring_bytes;
-  shared_bytes_ = rings + rest.end();
+      aligned(static_cast<std::size_t>(ring.n_slots * kTokenTileRows * ring.row_bytes), 128);
+  shared_bytes_ = ring_bytes + rest.end();
 
   const Places places(c, n_blocks);
   storage_ = DeviceBuffer<std::byte>(places.end);
@@ -298,14 +304,15 @@ TokenProgram::TokenProgram(const Model& model,
              .first_phase = 0,
              .end_phase = 0,
              .times = nullptr,
-             .ring_bytes = static_cast<int>(ring_bytes),
-             .x_start = static_cast<int>(rings + x_start),
-             .residual_start = static_cast<int>(rings + residual_start),
-             .sums_start = static_cast<int>(rings + sums_start),
-             .barriers_start = static_cast<int>(rings + barriers_start),
-             .ends_start = static_cast<int>(rings + ends_start),
-             .shapes_start = static_cast<int>(rings + shapes_start),
-             .steps_start = static_cast<int>(rings + steps_start)};
+             .n_slots = ring.n_slots,
+             .slot_row_bytes = ring.row_bytes,
+             .x_start = static_cast<int>(ring_bytes + x_start),
+             .residual_start = static_cast<int>(ring_bytes + residual_start),
+             .sums_start = static_cast<int>(ring_bytes + sums_start),
+             .cos_sin_start = static_cast<int>(ring_bytes + cos_sin_start),
+             .barriers_start = static_cast<int>(ring_bytes + barriers_start),
+             .shapes_start = static_cast<int>(ring_bytes + shapes_start),
+             .steps_start = static_cast<int>(ring_bytes + steps_start)};
 
   std::vector<TokenNorms> norms;
   for (const DeviceLayerWeights& w : weights.layers)
@@ -349,12 +356,12 @@ void TokenProgram::end_token(cudaStream_t stream) const {
 
 void TokenProgram::read(float* out, TokenVector vector, cudaStream_t stream) const {
   const Vector& v = vectors_[static_cast<int>(vector)];
-  untag(out, v.data, v.size, stream);
+  untag(out, v.data, v.size, vector > TokenVector::v, stream);
 }
 
 std::string TokenProgram::description() const {
-  return fmt::format("{} blocks, {} warps with rings of {} bytes, {} bytes in all", n_blocks_,
-                     kTokenWarps, params_.ring_bytes, shared_bytes_);
+  return fmt::format("{} blocks, {} slots of {} bytes, {} bytes in all", n_blocks_, params_.n_slots,
+                     params_.slot_bytes(), shared_bytes_);
 }
 
 }  // namespace haikuda::cuda

@@ -66,6 +66,14 @@ __device__ inline void wait_for_predecessors() {
 #endif
 }
 
+// threadIdx.x, read anew: what a long loop computes from it is computed there, and does not occupy
+// registers from its begin to its end.
+__device__ inline int thread_now() {
+  int id;
+  asm volatile("mov.u32 %0, %%tid.x;" : "=r"(id));
+  return id;
+}
+
 // Activations come from other blocks of earlier kernels: from the L2 cache, never from a cache that
 // assumes them constant.
 __device__ inline float4 load_activations(const float* x) {

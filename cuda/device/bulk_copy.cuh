@@ -21,6 +21,13 @@ class SharedBase {
   __device__ explicit SharedBase(const void* shared) : address_(shared_address(shared)) {
     asm volatile("" : "+r"(address_));
   }
+  // The same, of which the compiler does not know it: what is computed from it is computed here,
+  // and does not occupy registers all the time.
+  __device__ SharedBase again() const {
+    SharedBase out(*this);
+    asm volatile("" : "+r"(out.address_));
+    return out;
+  }
   template <class T>
   __device__ T* at(int offset) const {
     return static_cast<T*>(__cvta_shared_to_generic(address_ + static_cast<std::uint32_t>(offset)));
@@ -42,8 +49,9 @@ __device__ inline void init_barrier(CopyBarrier* barrier, unsigned n_arrivals) {
 __device__ inline void publish_barriers() {
   asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
 }
-__device__ inline void arrive(CopyBarrier* barrier) {
-  asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(shared_address(barrier))
+// As if n threads did.
+__device__ inline void arrive(CopyBarrier* barrier, int n) {
+  asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0], %1;" ::"r"(shared_address(barrier)), "r"(n)
                : "memory");
 }
 // And arrives.
@@ -52,6 +60,16 @@ __device__ inline void announce_bytes(CopyBarrier* barrier, unsigned n_bytes) {
       "mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(shared_address(barrier)),
       "r"(n_bytes)
       : "memory");
+}
+// Arrives once the thread's copies by copy_async_16 are there.
+__device__ inline void arrive_when_copied(CopyBarrier* barrier) {
+  asm volatile("cp.async.mbarrier.arrive.noinc.shared::cta.b64 [%0];" ::"r"(shared_address(barrier))
+               : "memory");
+}
+// What threads wrote into shared memory, this one after having waited for it, comes before what
+// bulk copies write there.
+__device__ inline void order_before_bulk_copies() {
+  asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
 }
 // n_bytes, announced to the barrier by this thread; it and both addresses are multiples of 16.
 __device__ inline void copy_bulk(void* shared,
@@ -64,44 +82,26 @@ __device__ inline void copy_bulk(void* shared,
       "l"(global), "r"(n_bytes), "r"(shared_address(barrier))
       : "memory");
 }
-// Whether its phase of this parity has ended: that of the first is 0.
-__device__ inline bool has_ended(CopyBarrier* barrier, unsigned parity) {
-  unsigned is_there = 0;
+// Until its phase of this parity has ended: that of the first is 0.
+__device__ inline void wait_for_barrier(CopyBarrier* barrier, unsigned parity) {
   asm volatile(
       "{\n"
       ".reg .pred p;\n"
-      "mbarrier.test_wait.parity.shared::cta.b64 p, [%1], %2;\n"
-      "selp.u32 %0, 1, 0, p;\n"
-      "}\n"
-      : "=r"(is_there)
-      : "r"(shared_address(barrier)), "r"(parity)
+      "wait:\n"
+      "mbarrier.try_wait.parity.shared::cta.b64 p, [%0], %1;\n"
+      "@!p bra wait;\n"
+      "}\n" ::"r"(shared_address(barrier)),
+      "r"(parity)
       : "memory");
-  return is_there != 0;
-}
-// Until it has.
-__device__ inline void wait_for_barrier(CopyBarrier* barrier, unsigned parity) {
-  unsigned is_there = 0;
-  do {
-    asm volatile(
-        "{\n"
-        ".reg .pred p;\n"
-        "mbarrier.try_wait.parity.shared::cta.b64 p, [%1], %2;\n"
-        "selp.u32 %0, 1, 0, p;\n"
-        "}\n"
-        : "=r"(is_there)
-        : "r"(shared_address(barrier)), "r"(parity)
-        : "memory");
-  } while (is_there == 0);
 }
 #else
 __device__ inline void init_barrier(CopyBarrier*, unsigned) {}
 __device__ inline void publish_barriers() {}
-__device__ inline void arrive(CopyBarrier*) {}
+__device__ inline void arrive(CopyBarrier*, int) {}
 __device__ inline void announce_bytes(CopyBarrier*, unsigned) {}
+__device__ inline void arrive_when_copied(CopyBarrier*) {}
+__device__ inline void order_before_bulk_copies() {}
 __device__ inline void copy_bulk(void*, const void*, unsigned, CopyBarrier*) {}
-__device__ inline bool has_ended(CopyBarrier*, unsigned) {
-  return true;
-}
 __device__ inline void wait_for_barrier(CopyBarrier*, unsigned) {}
 #endif
 

@@ -45,6 +45,20 @@ __device__ inline void multiply_add(float (&sum)[4],
 #endif
 }
 
+// The same of BF16.
+__device__ inline void multiply_add_bf16(float (&sum)[4],
+                                         const std::uint32_t (&a)[4],
+                                         std::uint32_t b_low,
+                                         std::uint32_t b_high) {
+#if __CUDA_ARCH__ >= 800
+  asm volatile(
+      "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, "
+      "{%8, %9}, {%0, %1, %2, %3};"
+      : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b_low), "r"(b_high));
+#endif
+}
+
 // Two values as the lower and the upper half of a register.
 __device__ inline std::uint32_t pack_halves(float low, float high) {
   const __half2 pair = __floats2half2_rn(low, high);

@@ -38,12 +38,12 @@ __device__ inline float2 pair_of(std::uint64_t bits) {
                      __uint_as_float(__byte_perm(low, high, 0x4321) & 0xffffff00u));
 }
 
-// Four neighbouring values, as they were when they were asked for.
-struct AskedValues {
+// Two neighbouring pairs, as they were when they were asked for.
+struct AskedPairs {
   std::uint64_t bits[2];
 };
-__device__ inline AskedValues ask_values(const TaggedPair* from) {
-  AskedValues out;
+__device__ inline AskedPairs ask_pairs(const TaggedPair* from) {
+  AskedPairs out;
   asm volatile("ld.relaxed.gpu.global.v2.u64 {%0, %1}, [%2];"
                : "=l"(out.bits[0]), "=l"(out.bits[1])
                : "l"(from)
@@ -80,21 +80,19 @@ __device__ inline float wait_for_value(const Tagged* from, unsigned tag) {
   for (Patience patience; !has_tag(bits, tag); bits = ask_value(from)) patience.spend();
   return value_of(bits);
 }
-// Of pair i / 2.
-__device__ inline float wait_for_element(const TaggedPair* from, int i, unsigned tag) {
-  std::uint64_t bits = ask_value(from + i / 2);
-  for (Patience patience; !has_pair_tag(bits, tag); bits = ask_value(from + i / 2))
-    patience.spend();
-  const float2 pair = pair_of(bits);
-  return i % 2 == 0 ? pair.x : pair.y;
+// Of what was asked for; asks again until it is there.
+__device__ inline float2 wait_for_pair(std::uint64_t asked, const TaggedPair* from, unsigned tag) {
+  for (Patience patience; !has_pair_tag(asked, tag); asked = ask_value(from)) patience.spend();
+  return pair_of(asked);
 }
-// Of those asked for; asks again until all are there.
-__device__ inline float4 wait_for_values(AskedValues asked, const TaggedPair* from, unsigned tag) {
+struct TwoPairs {
+  float2 first, second;
+};
+__device__ inline TwoPairs wait_for_pairs(AskedPairs asked, const TaggedPair* from, unsigned tag) {
   for (Patience patience; !(has_pair_tag(asked.bits[0], tag) && has_pair_tag(asked.bits[1], tag));
-       asked = ask_values(from))
+       asked = ask_pairs(from))
     patience.spend();
-  const float2 a = pair_of(asked.bits[0]), b = pair_of(asked.bits[1]);
-  return make_float4(a.x, a.y, b.x, b.y);
+  return {pair_of(asked.bits[0]), pair_of(asked.bits[1])};
 }
 
 }  // namespace haikuda::cuda

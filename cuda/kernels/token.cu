@@ -1,8 +1,9 @@
 // One token through the whole model in one kernel, a block a multiprocessor. Blocks hand vectors to
 // each other through the L2 cache, each value beside a tag (device/tagged.cuh), so that a phase
-// begins for a block as soon as what it needs is there; weights arrive all the while, up to a ring
-// ahead (token_feed.cuh). The residual lies in every block, whose sums are the same everywhere.
-// Bound by memory where matrices are large, by the latency of the exchange where they are small.
+// begins for a block as soon as what it needs is there; weights, keys and values arrive all the
+// while, up to a ring ahead (token_feed.cuh), and matrix units multiply them. The residual lies in
+// every block, whose sums are the same everywhere. Bound by memory where matrices are large, by the
+// latency of the exchange where they are small.
 //
 // No block overwrites what another still has to read: each has rows in every product, so that one
 // that goes on to the next layer has heard of all others that they are done with this one's values.
@@ -12,39 +13,15 @@
 namespace haikuda::cuda {
 namespace {
 
-// 1 / rms(x), from the sums of squares of all warps.
-__device__ float norm_factor(const float* squares_of_warp, int cols, float eps) {
-  float sum = 0;
-#pragma unroll
-  for (int w = 0; w < kTokenWarps; ++w) sum += squares_of_warp[w];
-  return rsqrtf(sum / static_cast<float>(cols) + eps);
+// 1 / rms(x).
+__device__ float norm_factor(float squares, int cols, float eps) {
+  return rsqrtf(__fdividef(squares, static_cast<float>(cols)) + eps);
 }
 
 // The product that comes first in a phase.
 __device__ int step_of(int phase) {
   const int k = phase % kTokenPhases;
   return phase / kTokenPhases * kTokenSteps + (k <= kPhaseAttend ? k : k - 1);
-}
-
-// What a phase reads and writes. Vectors of a layer have its tag; the first steps of a layer read
-// what the one before has left.
-struct TokenFlow {
-  const TaggedPair* in;
-  TaggedPair* out;
-  int in_layer;
-};
-__device__ TokenFlow flow_of(const TokenParams& params, int step) {
-  const int layer = step / kTokenSteps;
-  switch (step % kTokenSteps) {
-    case kTokenQkv:  // of the head too
-      return {params.ffn_delta, params.qkv, layer - 1};
-    case kTokenOutput:
-      return {params.attended, params.attn_delta, layer};
-    case kTokenGateUp:
-      return {params.attn_delta, params.act, layer};
-    default:
-      return {params.act, params.ffn_delta, layer};
-  }
 }
 
 constexpr int kAllTokenThreads = kTokenThreads + kTokenFeeders * kWarpSize;
@@ -55,123 +32,169 @@ __device__ void copy_table(void* to, const void* from, std::size_t bytes) {
     static_cast<uint4*>(to)[i] = static_cast<const uint4*>(from)[i];
 }
 
-// The block's tables, rings and barriers.
+// The block's tables and the barriers of its ring.
 __device__ void prepare_shared(const TokenParams& params) {
   std::uint8_t* shared = dynamic_shared();
   const int thread = static_cast<int>(threadIdx.x);
   const int n_steps = params.n_layers * kTokenSteps + 1;
   copy_table(shared + params.shapes_start, params.shapes, sizeof(TokenShape) * kTokenShapes);
   copy_table(shared + params.steps_start, params.steps, sizeof(TokenStep) * n_steps);
-  if (thread < kTokenWarps * kTokenBarriers) {
-    const bool is_full = thread % kTokenBarriers < kTokenSlots;  // or free: token_feed.cuh
+  if (thread < 2 * kTokenSlots)  // full, free: token_feed.cuh
     init_barrier(reinterpret_cast<CopyBarrier*>(shared + params.barriers_start) + thread,
-                 is_full ? kTokenRows : kWarpSize);
-  }
+                 thread < kTokenSlots ? kWarpSize : kTokenWarps);
   publish_barriers();
   __syncthreads();
 }
 
-template <class Dot>
+// By a warp that copies: all that its block needs.
+template <int kDim>
+__device__ void feed(const TokenParams& params,
+                     const TokenTables& tables,
+                     RingPlace& place,
+                     int feeder) {
+  const TokenRing ring(tables);
+  int turn = feeder;
+  place.advance(turn, ring.n_slots);
+  int n_past = -1;  // not known yet
+  for (int phase = params.first_phase; phase < params.end_phase; ++phase) {
+    const int step = step_of(phase);
+    if (phase % kTokenPhases != kPhaseAttend) {
+      feed_step(ring, place, turn, tables.step_at(step), tables.shape_at(step),
+                params.slot_row_bytes);
+      continue;
+    }
+    if (n_past < 0) {
+      wait_for_predecessors();  // who wrote the cache
+      n_past = *static_cast<const volatile int*>(params.position);
+    }
+    const Part part = token_part(params, n_past);
+    const int layer = phase / kTokenPhases;
+    feed_keys<kDim>(ring, place, turn, params, layer, part);
+  }
+}
+
+// Heads have up to kDim elements. kIsTimed: with marks, for a bench.
+template <class Type, int kDim, bool kIsTimed>
 __global__ __launch_bounds__(kAllTokenThreads,
                              1) void token_kernel(const __grid_constant__ TokenParams params) {
-  __shared__ float squares_of[2][kTokenWarps];
+  __shared__ XFactsOfBlock facts_of[2];
+  __shared__ unsigned first_tag_of_token;
+  __shared__ int past_of_token;
   let_dependents_start();
-  const int block = static_cast<int>(blockIdx.x), thread = static_cast<int>(threadIdx.x);
-  const int warp = thread / kWarpSize, lane = thread % kWarpSize;
+  const int thread = static_cast<int>(threadIdx.x), warp = thread / kWarpSize;
   prepare_shared(params);
   const SharedBase shared(dynamic_shared());
   const TokenTables tables{params, shared};
-  int step = step_of(params.first_phase);
+  RingPlace place;  // in the ring
   if (warp >= kTokenWarps) {
-    TokenFeed(tables, warp - kTokenWarps, step, step_of(params.end_phase)).run();
+    feed<kDim>(params, tables, place, warp - kTokenWarps);
     return;
   }
-  TokenDrain weights(tables, warp);
-  auto* residual = shared.at<float4>(params.residual_start);
   wait_for_predecessors();
-  const unsigned n_done = *static_cast<const volatile unsigned*>(params.n_done);
-  const unsigned first_tag = n_done * static_cast<unsigned>(params.n_layers) + 1;
-  const int n_past = *static_cast<const volatile int*>(params.position);
-  for (int v = thread; v < params.n_embd / 4; v += kTokenThreads)
-    residual[v] = load_activations(params.x + 4 * v);
+  {
+    // Kept in shared memory, as is all that would occupy registers from phase to phase.
+    const int n_past = *static_cast<const volatile int*>(params.position);
+    const unsigned n_done = *static_cast<const volatile unsigned*>(params.n_done);
+    if (thread == 0) {
+      past_of_token = n_past;
+      first_tag_of_token = n_done * static_cast<unsigned>(params.n_layers) + 1;
+    }
+    auto* residual = shared.at<float4>(params.residual_start);
+    for (int group = thread; group < params.n_embd / kGroupValues; group += kTokenThreads) {
+      const XGroup x = load_group<true>(params.x, group);
+      residual[group] = make_float4(x.low.x, x.low.y, x.high.x, x.high.y);
+    }
+    auto* cos_sin = shared.at<float>(params.cos_sin_start);
+    const int n_dims = params.shape.n_dims;
+    for (int i = thread; i < n_dims; i += kTokenThreads)
+      cos_sin[i] = params.cos_sin[std::int64_t{n_past} * n_dims + i];
+    sync_consumers();
+  }
 
-  bool is_first = true;  // of the launch: nobody has handed on what would be added to the residual
+#pragma unroll 1
   for (int phase = params.first_phase; phase < params.end_phase; ++phase) {
     const auto mark = [&](int which) {
-      if (params.times != nullptr && thread == 0)
-        params.times[(block * params.end_phase + phase) * kTokenMarks + which] =
-            static_cast<unsigned long long>(clock64());
+      if (kIsTimed && threadIdx.x == 0)
+        params.times[(static_cast<int>(blockIdx.x) * params.end_phase + phase) * kTokenMarks +
+                     which] = static_cast<unsigned long long>(clock64());
     };
+    const TokenTables here{params, shared.again()};
+    const int thread = thread_now(), warp = thread / kWarpSize;
+    const int layer = phase / kTokenPhases;
+    const unsigned tag = first_tag_of_token + static_cast<unsigned>(layer);
     mark(0);
     if (phase % kTokenPhases == kPhaseAttend) {
-      const int layer = phase / kTokenPhases;
-      const unsigned tag = first_tag + static_cast<unsigned>(layer);
-      auto* place = shared.at<std::uint8_t>(params.x_start);
-      const bool has_small_heads = params.shape.head_dim <= 64;
-      // Said to be unlikely so that the registers of the products stay where they are.
-      if (n_past > params.keys_alone) [[unlikely]] {
-        has_small_heads ? attend_split<8>(params, place, layer, n_past, tag)
-                        : attend_split<16>(params, place, layer, n_past, tag);
-        sync_consumers();  // x may take the place again
-      } else if (block < params.shape.n_heads) [[unlikely]] {
-        has_small_heads ? attend_alone<8>(params, place, layer, n_past, tag)
-                        : attend_alone<16>(params, place, layer, n_past, tag);
-        sync_consumers();
-      }
+      attend<kDim>(params, here, place, layer, past_of_token, tag);
+      sync_consumers();  // x may take the place again
       mark(3);
       continue;
     }
-    const TokenStep& of_layer = tables.step_at(step);
-    const TokenShape& shape = tables.shape_at(step);
-    const TokenShare share(shape, warp);
+    const int step = step_of(phase);
+    const TokenStep& of_layer = here.step_at(step);
+    const TokenShape& shape = here.shape_at(step);
+    const TokenShare share(shape);
     const TokenFlow flow = flow_of(params, step);
-    const unsigned in_tag = first_tag + static_cast<unsigned>(flow.in_layer);
-    const float2 biases = biases_of(of_layer, shape, share, thread);
+    const unsigned in_tag = tag + static_cast<unsigned>(flow.in_layer - layer);
+    TokenTarget target{};
+    if (shape.output == TokenOutput::vector && thread < share.n_pairs)
+      target = target_of(of_layer, shape, flow, share.first_pair + thread);
 
-    const StagedX staged{shared.at<uint4>(params.x_start), nullptr, 0};
+    const int n_tiles = share.n_tiles();
+    const TokenMultiplier<Type> multiplier(here, shape);
+
     const float* gamma = of_layer.gamma;
-    const GammaAhead gamma_ahead(gamma, shape.cols);
-    float squares = 0;
-    if (gamma == nullptr)
-      squares = stage_f32<Dot::kOrder>(staged, TokenX{flow.in, in_tag, shape.cols}, gamma_ahead);
-    else
-      squares = stage_f32<Dot::kOrder>(
-          staged, TokenResidual{is_first ? nullptr : flow.in, in_tag, shape.cols, gamma, residual},
-          gamma_ahead);
-    is_first = false;
-    squares = warp_sum(squares);
-    float* squares_now = squares_of[step % 2];  // those of the last phase are still being read
-    if (lane == 0) squares_now[warp] = squares;
+    XGroup first_gamma{};
+    if (gamma != nullptr && thread < shape.cols / kGroupValues)
+      first_gamma = load_group(gamma, thread);
+    auto* x = here.shared.at<std::uint8_t>(params.x_start);
+    // In the first phase of a launch nobody has handed on what would be added.
+    const TaggedPair* delta = phase == params.first_phase ? nullptr : flow.in;
+    auto* residual = here.shared.at<float4>(params.residual_start);
+    XFactsOfBlock& facts = facts_of[step % 2];  // those of the last step are still being read
+    const auto stage = [&](float scale) {
+      return gamma == nullptr
+                 ? stage_x<Type>(x, TokenX{flow.in, in_tag}, shape.cols, gamma, first_gamma, scale)
+                 : stage_x<Type>(x, TokenResidual{delta, in_tag, residual}, shape.cols, gamma,
+                                 first_gamma, scale);
+    };
+    facts.tell(warp, stage(1), gamma != nullptr);
     sync_consumers();
-    mark(1);
-    auto* sums = shared.at<float>(params.sums_start);
-    const int slot_bytes = shape.slot_bytes();
-    const int n_spans = share.first_span < shape.n_spans ? shape.n_spans : 0;
-    for (int pair = share.group; n_spans > 0 && pair < share.n_pairs; pair += share.n_groups) {
-      float of_row[kTokenRows] = {};
-      for (int span = share.first_span; span < n_spans; span += share.warps_per_row) {
-        const std::uint8_t* slot = weights.next(slot_bytes);
-        multiply_span<Dot>(of_row, slot, shape, staged, span * shape.span);
-        weights.free(slot_bytes);
-      }
-#pragma unroll
-      for (int s = 0; s < kTokenRows; ++s) {
-        const float sum = warp_sum(of_row[s]);
-        if (lane == 0) sums[(kTokenRows * pair + s) * share.warps_per_row + share.first_span] = sum;
+    float scale = 1;
+    if constexpr (Type::kHasRange) {
+      const std::uint32_t greatest = facts.greatest_of_all();
+      if (!suits_halves(greatest)) [[unlikely]] {
+        scale = fitting_scale(greatest);
+        delta = nullptr;  // it is in the residual
+        if (scale != 1) stage(scale);
+        sync_consumers();
       }
     }
-    sync_consumers();
-    mark(2);
-    const float factor = gamma != nullptr ? norm_factor(squares_now, shape.cols, params.eps) : 1.0f;
-    finish(params, of_layer, shape, share, sums, factor, biases, flow.out,
-           first_tag + static_cast<unsigned>(step / kTokenSteps));
-    ++step;
+    mark(1);
+    ArgmaxResult best = no_value();
+    for (int tile = 0; tile < n_tiles; tile += kTokenBatch) {
+      // One batch is finished while the next is multiplied.
+      auto* sums = here.shared.at<float>(params.sums_start) + tile / kTokenBatch % 2 * kTokenSums;
+      const int n_here = min(n_tiles - tile, kTokenBatch);
+      multiplier.run(sums, place, n_here);
+      const float factor =
+          (gamma != nullptr ? norm_factor(facts.sum_of_squares(), shape.cols, params.eps) : 1.0f) *
+          inverse_of_power(scale);
+      sync_consumers();
+      if (tile + kTokenBatch >= n_tiles) mark(2);
+      finish(params, of_layer, shape, share, tile * kTokenTilePairs, n_here, sums, factor, target,
+             flow, tag, best);
+    }
+    if (shape.output == TokenOutput::logits) {
+      best = block_argmax(best, kTokenThreads, SyncConsumers{});
+      if (thread == 0) params.best[blockIdx.x] = best;
+    }
     mark(3);
   }
   // Whoever computed all layers has heard of all blocks, which began by reading this.
   const bool is_done =
       params.first_phase == 0 && params.end_phase >= params.n_layers * kTokenPhases;
-  if (is_done && block == 0 && thread == 0) *params.n_done = n_done + 1;
+  if (is_done && blockIdx.x == 0 && threadIdx.x == 0)
+    *params.n_done = *static_cast<const volatile unsigned*>(params.n_done) + 1;
 }
 
 __global__ void count_token_kernel(unsigned* n_done) {
@@ -181,37 +204,49 @@ __global__ void count_token_kernel(unsigned* n_done) {
 constexpr int kUntagThreads = 256;
 __global__ __launch_bounds__(kUntagThreads) void untag_kernel(float2* out,
                                                               const TaggedPair* values,
-                                                              int n_pairs) {
+                                                              int n_pairs,
+                                                              bool in_units) {
   const int i = static_cast<int>(blockIdx.x * kUntagThreads + threadIdx.x);
-  if (i < n_pairs) out[i] = pair_of(values[i].bits);
+  if (i < n_pairs) out[i] = pair_of(values[in_units ? place_in_units(i) : i].bits);
 }
 
+using TokenKernel = void (*)(TokenParams);
+template <class Type>
+TokenKernel kernel_of(int head_dim, bool is_timed) {
+  if (head_dim <= 64)
+    return is_timed ? token_kernel<Type, 64, true> : token_kernel<Type, 64, false>;
+  return is_timed ? token_kernel<Type, 128, true> : token_kernel<Type, 128, false>;
+}
 // Null for other types.
-auto kernel_for(DType dtype) -> void (*)(TokenParams) {
-  return dtype == DType::F16    ? token_kernel<DotF16>
-         : dtype == DType::BF16 ? token_kernel<DotBF16>
+TokenKernel kernel_for(DType dtype, int head_dim, bool is_timed) {
+  return dtype == DType::F16    ? kernel_of<TokenF16>(head_dim, is_timed)
+         : dtype == DType::BF16 ? kernel_of<TokenBF16>(head_dim, is_timed)
                                 : nullptr;
 }
 
 }  // namespace
 
 std::size_t token_x_bytes(int cols) {
-  static_assert(DotF16::kOrder == DotBF16::kOrder);
-  return sizeof(float4) * static_cast<std::size_t>(n_x_slots(DotF16::kOrder, cols / 4));
+  return static_cast<std::size_t>(cols / kTokenUnit) * kXUnitBytes;
 }
 
 std::size_t token_attention_bytes(int head_dim) {
-  using attend_token_parts::Layout;
-  return head_dim <= 64 ? Layout<8, kTokenHeads>::kSharedBytes
-                        : Layout<16, kTokenHeads>::kSharedBytes;
+  static_assert(sizeof(AttendedParts<64>) >=
+                sizeof(float) * (kTokenThreads + kTokenSplits + 1));  // of combine_splits
+  return head_dim <= 64 ? sizeof(AttendedParts<64>) : sizeof(AttendedParts<128>);
+}
+
+std::size_t token_key_slot_bytes(int head_dim) {
+  return 2 * static_cast<std::size_t>(head_dim <= 64 ? KeySlot<64>::kTileBytes
+                                                     : KeySlot<128>::kTileBytes);
 }
 
 int token_partial_size(int tile_heads, int head_dim) {
   return token_partial(tile_heads, head_dim);
 }
 
-std::size_t most_token_bytes(DType dtype) {
-  const auto kernel = kernel_for(dtype);
+std::size_t most_token_bytes(DType dtype, int head_dim) {
+  const TokenKernel kernel = kernel_for(dtype, head_dim, false);
   if (kernel == nullptr) return 0;
   cudaFuncAttributes attributes{};
   CUDA_CHECK(cudaFuncGetAttributes(&attributes, kernel));
@@ -224,17 +259,17 @@ void launch_token(const TokenParams& params,
                   int n_blocks,
                   std::size_t shared_bytes,
                   cudaStream_t stream) {
-  launch_together(kernel_for(dtype), grid_of(n_blocks), kAllTokenThreads, shared_bytes, stream,
-                  params);
+  launch_together(kernel_for(dtype, params.shape.head_dim, params.times != nullptr),
+                  grid_of(n_blocks), kAllTokenThreads, shared_bytes, stream, params);
 }
 
 void count_token(unsigned* n_done, cudaStream_t stream) {
   launch(count_token_kernel, grid_of(1), 1, stream, n_done);
 }
 
-void untag(float* out, const TaggedPair* values, int n, cudaStream_t stream) {
+void untag(float* out, const TaggedPair* values, int n, bool in_units, cudaStream_t stream) {
   launch(untag_kernel, grid_of(ceil_div(n / 2, kUntagThreads)), kUntagThreads, stream,
-         reinterpret_cast<float2*>(out), values, n / 2);
+         reinterpret_cast<float2*>(out), values, n / 2, in_units);
 }
 
 }  // namespace haikuda::cuda

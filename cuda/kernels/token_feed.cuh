@@ -1,11 +1,11 @@
-// The weights of all products on their way into shared memory, in the order in which each warp will
-// need them. They depend on nothing, so warps of their own copy them ahead, across phases, as far
-// as the rings have room: while blocks wait for each other, the memory works. Included by token.cu
+// The weights of all products on their way into shared memory, tile after tile in the order of
+// need. They depend on nothing, so a warp of its own copies them ahead, across phases, as far as
+// the ring has room: while blocks wait for each other, the memory works. Included by token.cu
 // alone.
 #pragma once
 
-#include "cuda/device/bulk_copy.cuh"
 #include "cuda/device/async.cuh"
+#include "cuda/device/bulk_copy.cuh"
 #include "cuda/device/reduce.cuh"
 #include "cuda/kernels/token_step.h"
 
@@ -32,21 +32,16 @@ struct SyncConsumers {
   __device__ void operator()() const { sync_consumers(); }
 };
 
-// A warp's part of a product: which pairs of rows, and which spans of them.
+// The block's part of a product: pairs of rows, taken by tiles of kTokenTilePairs.
 struct TokenShare {
-  int first_pair, n_pairs;  // of the block
-  int group, n_groups;  // of warps that share a row: this takes pairs group, group + n_groups …
-  int warps_per_row, first_span;
+  int first_pair, n_pairs;
 
-  __device__ TokenShare(const TokenShape& shape, int warp) {
+  __device__ explicit TokenShare(const TokenShape& shape) {
     const int block = static_cast<int>(blockIdx.x);
     first_pair = block * shape.pairs_of_block + min(block, shape.n_longer) * shape.unit;
     n_pairs = shape.pairs_of_block + (block < shape.n_longer ? shape.unit : 0);
-    warps_per_row = 1 << shape.warps_per_row_log2;
-    group = warp >> shape.warps_per_row_log2;
-    n_groups = kTokenWarps >> shape.warps_per_row_log2;
-    first_span = warp & (warps_per_row - 1);
   }
+  __device__ int n_tiles() const { return (n_pairs + kTokenTilePairs - 1) / kTokenTilePairs; }
 };
 
 struct TokenRow {
@@ -61,166 +56,101 @@ __device__ inline TokenRow row_of_pair(const TokenShape& shape, int pair, int ro
   return {matrix, of_all - shape.first_row[matrix]};
 }
 
-// A warp's ring of slots, each as long as its span takes. Positions count bytes from the kernel's
-// begin on, and those left free at the end of the ring where a slot would not fit; both sides
-// follow the same rule, so that all they exchange is two barriers a slot: that it is full, and that
-// it is free.
-struct TokenRing {
-  std::uint8_t* bytes;
-  CopyBarrier* barriers;  // (2, kTokenSlots): full, free
-  unsigned* ends;  // (kTokenRows, kTokenSlots): positions behind the slots, of the lanes that fill
-
-  __device__ TokenRing(const TokenTables& tables, int warp)
-      : bytes(tables.shared.at<std::uint8_t>(warp * tables.params.ring_bytes)),
-        barriers(tables.shared.at<CopyBarrier>(tables.params.barriers_start) +
-                 warp * kTokenBarriers),
-        ends(tables.shared.at<unsigned>(tables.params.ends_start) +
-             warp * kTokenRows * kTokenSlots) {}
-  __device__ CopyBarrier* full(unsigned slot) const { return barriers + slot % kTokenSlots; }
-  __device__ CopyBarrier* free(unsigned slot) const { return full(slot) + kTokenSlots; }
-  // Of both, at the slot's time.
-  static __device__ unsigned parity(unsigned slot) { return slot / kTokenSlots % 2; }
-};
+// The ring: slots of one size, each with two barriers, that it is full and that it is free again.
+// Tiles pass through it in the order of need. Feeders take its places in turn, as do groups of
+// warps that multiply in a step, with a barrier of all between steps; so whoever waits for a place
+// has seen all that happened there before, and one bit tells the times around the ring apart.
 struct RingPlace {
-  unsigned position = 0, n_slots = 0;  // passed
-  int offset = 0;                      // of the position in the ring
+  int slot = 0;
+  unsigned parity = 0;
 
-  __device__ void skip_end(int n, int ring_bytes) {
-    if (offset + n <= ring_bytes) return;
-    position += static_cast<unsigned>(ring_bytes - offset);
-    offset = 0;
+  // At most once around.
+  __device__ void advance(int n, int n_slots) {
+    slot += n;
+    const bool is_beyond = slot >= n_slots;
+    slot -= is_beyond ? n_slots : 0;
+    parity ^= is_beyond ? 1 : 0;
   }
-  __device__ void pass(int n) {
-    position += static_cast<unsigned>(n);
-    offset += n;
-    ++n_slots;
+  __device__ void advance_far(int n, int n_slots) {
+    for (; n > n_slots; n -= n_slots) parity ^= 1;
+    advance(n, n_slots);
   }
 };
-
-// By the warp that multiplies.
-class TokenDrain {
+class TokenRing {
  public:
-  __device__ TokenDrain(const TokenTables& tables, int warp)
-      : ring_(tables, warp), ring_bytes_(tables.params.ring_bytes) {}
+  __device__ explicit TokenRing(const TokenTables& tables)
+      : n_slots(tables.params.n_slots),
+        slot_bytes_(tables.params.slot_bytes()),
+        bytes_(tables.shared.at<std::uint8_t>(0)),
+        barriers_(tables.shared.at<CopyBarrier>(tables.params.barriers_start)) {}
 
-  // Waits for the next slot, of n bytes: the caller knows what comes.
-  __device__ const std::uint8_t* next(int n) {
-    place_.skip_end(n, ring_bytes_);
-    wait_for_barrier(ring_.full(place_.n_slots), TokenRing::parity(place_.n_slots));
-    return ring_.bytes + place_.offset;
+  __device__ std::uint8_t* bytes(const RingPlace& at) const {
+    return bytes_ + at.slot * slot_bytes_;
   }
-  // Once this lane has read it; all say so.
-  __device__ void free(int n) {
-    arrive(ring_.free(place_.n_slots));
-    place_.pass(n);
+  __device__ CopyBarrier* full(const RingPlace& at) const { return barriers_ + at.slot; }
+  __device__ CopyBarrier* free(const RingPlace& at) const { return full(at) + kTokenSlots; }
+  __device__ void wait_until_full(const RingPlace& at) const {
+    wait_for_barrier(full(at), at.parity);
   }
+  // The first time around nobody has to free it.
+  __device__ void wait_until_free(const RingPlace& at) const {
+    wait_for_barrier(free(at), at.parity ^ 1);
+  }
+  // By all lanes of a warp, once they have read the slot; for so many of the block's warps.
+  __device__ void say_free(const RingPlace& at, int n_warps) const {
+    __syncwarp();
+    if (threadIdx.x % kWarpSize == 0) arrive(free(at), n_warps);
+  }
+
+  int n_slots;
 
  private:
-  TokenRing ring_;
-  int ring_bytes_;
-  RingPlace place_;
+  int slot_bytes_;
+  std::uint8_t* bytes_;
+  CopyBarrier* barriers_;  // (2, kTokenSlots): full, free
 };
 
-// By the warps that copy: for each warp that multiplies two lanes, a row of its pairs each; both
-// have the same place, and such lanes go on side by side.
-class TokenFeed {
- public:
-  __device__ TokenFeed(const TokenTables& tables, int feeder, int first_step, int end_step)
-      : tables_(tables),
-        warp_(kTokenWarpsOfFeeder * feeder + lane() / kTokenRows % kTokenWarpsOfFeeder),
-        ring_(tables, warp_),
-        step_(first_step - 1),
-        end_step_(end_step) {
-    if (lane() < kTokenWarpsOfFeeder * kTokenRows)
-      next_step();
-    else
-      step_ = end_step_;
-  }
-  __device__ void run() {
-    while (__any_sync(kAllLanes, step_ < end_step_)) {
-      if (step_ >= end_step_) continue;
-      if (n_freed_ < place_.n_slots && has_ended(ring_.free(n_freed_), TokenRing::parity(n_freed_)))
-        freed_ = end_of(n_freed_++);
-      RingPlace next = place_;
-      next.skip_end(slot_bytes_, tables_.params.ring_bytes);
-      const unsigned end = next.position + static_cast<unsigned>(slot_bytes_);
-      if (end - freed_ > static_cast<unsigned>(tables_.params.ring_bytes) ||
-          next.n_slots - n_freed_ == kTokenSlots)
-        continue;
-      copy(ring_.bytes + next.offset, ring_.full(next.n_slots));
-      end_of(next.n_slots) = end;
-      next.pass(slot_bytes_);
-      place_ = next;
-      span_ += warps_per_row_;
-      if (span_ >= n_spans_) next_pair();
+// By a warp that copies: its slots of the tiles of one step. A lane copies a row. `turn`: how many
+// slots pass before the feeder's next.
+__device__ inline void feed_step(const TokenRing& ring,
+                                 RingPlace& place,
+                                 int& turn,
+                                 const TokenStep& step,
+                                 const TokenShape& shape,
+                                 int slot_row_bytes) {
+  const int lane = static_cast<int>(threadIdx.x) % kWarpSize;
+  const int row_bytes = shape.row_bytes, n_spans = shape.n_spans;
+  const int span_bytes = shape.span_units * kTokenUnit * 2;
+  const TokenShare share(shape);
+  const int n_tiles = share.n_tiles();
+  int tile = 0, span = turn;  // the feeder's next; no division, which takes as long as a copy
+  while (true) {
+    for (; span >= n_spans; span -= n_spans) ++tile;
+    if (tile >= n_tiles) break;
+    const int start = span * span_bytes;
+    const int pair = tile * kTokenTilePairs + lane / kTokenRows, of_pair = lane % kTokenRows;
+    const int of_all = kTokenRows * (share.first_pair + pair) + of_pair;
+    const bool is_row = lane < kTokenTileRows && pair < share.n_pairs && of_all < shape.n_rows;
+    const unsigned n_rows = __popc(__ballot_sync(kAllLanes, is_row));
+    const auto n_bytes = static_cast<unsigned>(min(span_bytes, row_bytes - start));
+    const std::uint8_t* from = nullptr;
+    if (is_row) {
+      const TokenRow at = row_of_pair(shape, share.first_pair + pair, of_pair);
+      from = step.data[at.matrix] + std::int64_t{at.row} * row_bytes + start;
     }
-  }
-
- private:
-  static __device__ int lane() { return static_cast<int>(threadIdx.x) % kWarpSize; }
-  static __device__ int row() { return lane() % kTokenRows; }
-  __device__ unsigned& end_of(unsigned slot) const {
-    return ring_.ends[static_cast<unsigned>(row()) * kTokenSlots + slot % kTokenSlots];
-  }
-
-  __device__ void copy(std::uint8_t* slot, CopyBarrier* barrier) const {
-    const int bytes = slot_bytes_ / kTokenRows, start = span_ * bytes;
-    const int n_bytes = is_row_ ? min(bytes, row_bytes_ - start) : 0;
-    announce_bytes(barrier, static_cast<unsigned>(n_bytes));
-    if (n_bytes > 0)
-      copy_bulk(slot + row() * bytes, row_ + start, static_cast<unsigned>(n_bytes), barrier);
-  }
-  // Rows of one matrix, or of a gate and its up, lie at constant distances: an addition instead of
-  // looking each up.
-  __device__ void next_pair() {
-    pair_ += n_groups_;
-    span_ = first_span_;
-    if (pair_ < end_near_)
-      row_ += pair_step_;
-    else if (pair_ < end_pair_)
-      locate(tables_.step_at(step_), tables_.shape_at(step_));
-    else
-      next_step();
-  }
-  // To the next step in which the warp has a span.
-  __device__ void next_step() {
-    while (++step_ < end_step_) {
-      const TokenShape& shape = tables_.shape_at(step_);
-      const TokenShare share(shape, warp_);
-      if (share.group >= share.n_pairs || share.first_span >= shape.n_spans) continue;
-      pair_ = share.first_pair + share.group;
-      end_pair_ = share.first_pair + share.n_pairs;
-      n_groups_ = share.n_groups;
-      warps_per_row_ = share.warps_per_row;
-      span_ = first_span_ = share.first_span;
-      n_spans_ = shape.n_spans, slot_bytes_ = shape.slot_bytes(), row_bytes_ = shape.row_bytes;
-      const bool is_gate_up = shape.output == TokenOutput::gate_up;
-      const bool is_near = is_gate_up || shape.first_row[1] >= shape.n_rows;
-      end_near_ = is_near ? end_pair_ - (is_gate_up ? 0 : shape.n_rows % kTokenRows) : 0;
-      pair_step_ = n_groups_ * (is_gate_up ? 1 : kTokenRows) * row_bytes_;
-      locate(tables_.step_at(step_), shape);
-      return;
+    ring.wait_until_free(place);
+    order_before_bulk_copies();
+    if (lane == 0) {
+      arrive(ring.full(place), kWarpSize - 1);
+      announce_bytes(ring.full(place), n_rows * n_bytes);
     }
+    __syncwarp();
+    if (is_row)
+      copy_bulk(ring.bytes(place) + lane * slot_row_bytes, from, n_bytes, ring.full(place));
+    place.advance(kTokenFeeders, ring.n_slots);
+    span += kTokenFeeders;
   }
-  __device__ void locate(const TokenStep& step, const TokenShape& shape) {
-    is_row_ = row() == 0 || shape.output == TokenOutput::gate_up ||
-              kTokenRows * pair_ + row() < shape.n_rows;
-    if (!is_row_) return;
-    const TokenRow at = row_of_pair(shape, pair_, row());
-    row_ = step.data[at.matrix] + std::int64_t{at.row} * row_bytes_;
-  }
-
-  TokenTables tables_;
-  int warp_;
-  TokenRing ring_;
-  RingPlace place_;
-  unsigned n_freed_ = 0, freed_ = 0;  // slots, and the position up to which the ring is free again
-  int step_, end_step_;
-  int pair_ = 0, end_pair_ = 0, end_near_ = 0, pair_step_ = 0, n_groups_ = 0;
-  int span_ = 0, first_span_ = 0, warps_per_row_ = 0, n_spans_ = 0;
-  int slot_bytes_ = 0, row_bytes_ = 0;
-  const std::uint8_t* row_ = nullptr;  // this lane's
-  bool is_row_ = false;
-};
+  turn = (tile - n_tiles) * n_spans + span;
+}
 
 }  // namespace haikuda::cuda

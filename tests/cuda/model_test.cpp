@@ -104,6 +104,25 @@ TEST_CASE("model: fused decoding computes what its steps compute", "[cuda][model
   }
 }
 
+// Keys of the past in one piece, in many, and shared out over blocks.
+TEST_CASE("model: decoding after many tokens", "[cuda][model]") {
+  const std::string architecture = GENERATE(as<std::string>{}, "qwen2", "qwen3");
+  const DType type = GENERATE(DType::F16, DType::BF16, DType::Q8_0);
+  const int n = GENERATE(100, 767, 1200);
+  constexpr int kMore = 4;
+  CAPTURE(architecture, dtype_name(type), n);
+  const TinyModel tiny({.architecture = architecture, .dtype = type, .n_ctx = n + kMore});
+  const auto cpu = tiny.on_cpu(n + kMore), gpu = tiny.on_cuda(n + kMore);
+  const std::vector<int> tokens = random_tokens(n + kMore, tiny.model.config.n_vocab, 4);
+  const auto part = [&](int first, int size) {
+    return std::span(tokens).subspan(static_cast<std::size_t>(first),
+                                     static_cast<std::size_t>(size));
+  };
+  CHECK_THAT(logits_after(*gpu, part(0, n)), NmseBelow(logits_after(*cpu, part(0, n)), 1e-5));
+  for (int i = n; i < n + kMore; ++i)
+    CHECK_THAT(logits_after(*gpu, part(i, 1)), NmseBelow(logits_after(*cpu, part(i, 1)), 1e-5));
+}
+
 TEST_CASE("model: prefill and decode compute the same", "[cuda][model]") {
   const std::string architecture = GENERATE(as<std::string>{}, "qwen2", "llama", "qwen3");
   const DType type = GENERATE(DType::F16, DType::BF16, DType::Q4_K);

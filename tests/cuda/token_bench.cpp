@@ -45,6 +45,10 @@ class Times {
     }
     return {sum.mean / n, sum.most / n};
   }
+  // Of the first block, from begin to end.
+  double cycles() const {
+    return static_cast<double>(at(0, n_phases_ - 1, kTokenMarks - 1) - at(0, 0, 0));
+  }
 
  private:
   unsigned long long at(int block, int phase, int mark) const {
@@ -84,10 +88,12 @@ void run(const char* path, int depth, int keys_alone) {
   const int n_phases = program->head_phase() + 1;
   const DeviceBuffer<unsigned long long> marks(
       static_cast<std::size_t>(program->n_blocks() * n_phases * kTokenMarks));
-  for (int i = 0; i < 3; ++i) program->run_timed(marks.data(), stream.get());
+  const double us_marked =
+      time_graph_us(stream, [&] { program->run_timed(marks.data(), stream.get()); });
   const Times times(download(marks.data(), marks.size(), stream.get()), program->n_blocks(),
                     n_phases);
   std::printf("%s at %d: %.1f us a token, %s\n", path, depth, us, program->description().c_str());
+  std::printf("with marks %.1f us, at %.2f GHz\n", us_marked, times.cycles() / us_marked / 1e3);
   std::printf("cycles, mean (most)  %16s %16s %16s %16s\n", "wait", "multiply", "finish", "all");
   for (int kind = 0; kind <= kHead; ++kind) {
     const bool is_attention = kind == kPhaseAttend;

@@ -1,0 +1,211 @@
+// x of a product of the kernel that decodes a token, in shared memory as matrix units take it.
+// Included by token.cu alone.
+//
+// A value is the sum of two pieces of 16 bits, high and low, which are columns of their own:
+// nothing of it is lost that F32 would notice. A unit is 32 columns of a row of weights, four
+// chunks of 8. A matrix takes the unit at once, chunks 0 and 2 as its rows 0-7, chunks 1 and 3 as
+// its rows 8-15, and four columns of x: high and low of chunks 0 and 2, high and low of chunks 1
+// and 3. What the upper rows and the latter columns have in common is dropped, as is the other way
+// round.
+#pragma once
+
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+
+#include "cuda/device/int8.cuh"
+#include "cuda/device/mma.cuh"
+#include "cuda/device/tagged.cuh"
+#include "cuda/kernels/token_feed.cuh"
+
+namespace haikuda::cuda {
+
+// What blocks hand on lies in the order in which threads put it in place: groups of the two pairs
+// that have the same place in two chunks of a unit.
+constexpr int kGroupValues = 4;
+__host__ __device__ constexpr int place_in_units(int pair) {
+  const int chunk = pair % 16 / 4;
+  return pair / 16 * 16 + pair % 4 * 4 + chunk % 2 * 2 + chunk / 2;
+}
+struct XGroup {
+  float2 low, high;  // of chunk 0 or 1, of chunk 2 or 3
+};
+// Of group `group` of x; kIsActivation: written by an earlier kernel.
+template <bool kIsActivation = false>
+__device__ XGroup load_group(const float* x, int group) {
+  const int column = group / 8 * kTokenUnit + group % 2 * 8 + group % 8 / 2 * 2;
+  const auto* low = reinterpret_cast<const float2*>(x + column);
+  return kIsActivation ? XGroup{__ldcg(low), __ldcg(low + 8)} : XGroup{low[0], low[8]};
+}
+
+// Types of weights: how a value is split, and the product of matrices.
+struct TokenF16 {
+  // Halves have an end, and become coarse near zero: what does not suit them is scaled.
+  static constexpr bool kHasRange = true;
+  static __device__ void split(float2 x, std::uint32_t& high, std::uint32_t& low) {
+    const __half2 h = __float22half2_rn(x);
+    const float2 back = __half22float2(h);
+    const __half2 l = __floats2half2_rn(x.x - back.x, x.y - back.y);
+    high = reinterpret_cast<const std::uint32_t&>(h),
+    low = reinterpret_cast<const std::uint32_t&>(l);
+  }
+  static __device__ void multiply(float (&sum)[4], const std::uint32_t (&w)[4], uint2 x) {
+    multiply_add(sum, w, x.x, x.y);
+  }
+};
+struct TokenBF16 {
+  static constexpr bool kHasRange = false;
+  static __device__ void split(float2 x, std::uint32_t& high, std::uint32_t& low) {
+    const __nv_bfloat162 h = __float22bfloat162_rn(x);
+    const float2 back = __bfloat1622float2(h);
+    const __nv_bfloat162 l = __floats2bfloat162_rn(x.x - back.x, x.y - back.y);
+    high = reinterpret_cast<const std::uint32_t&>(h),
+    low = reinterpret_cast<const std::uint32_t&>(l);
+  }
+  static __device__ void multiply(float (&sum)[4], const std::uint32_t (&w)[4], uint2 x) {
+    multiply_add_bf16(sum, w, x.x, x.y);
+  }
+};
+
+// The columns of a unit, of 32 bytes each.
+constexpr int kXUnitBytes = 128;
+// What a lane reads of each unit: of column lane / 4, of eight, the last four of no meaning, the
+// pairs lane % 4 of two chunks.
+__device__ inline int x_offset_of_lane() {
+  return static_cast<int>(threadIdx.x) % (kWarpSize / 2) * 8;
+}
+
+// Of a vector that other blocks hand on.
+struct TokenX {
+  static constexpr int kLoadsAhead = 5;
+
+  const TaggedPair* in;
+  unsigned tag;
+
+  __device__ AskedPairs ask(int group) const { return ask_pairs(in + 2 * group); }
+  __device__ XGroup receive(const AskedPairs& asked, int group) const {
+    const auto [low, high] = wait_for_pairs(asked, in + 2 * group, tag);
+    return {low, high};
+  }
+};
+// The residual, to which such a vector is added where `in` is not null. Every block keeps the whole
+// of it, in shared memory, by groups; a thread touches its own alone.
+struct TokenResidual {
+  static constexpr int kLoadsAhead = 2;
+
+  const TaggedPair* in;
+  unsigned tag;
+  float4* residual;  // (cols / 4)
+
+  __device__ AskedPairs ask(int group) const {
+    return in != nullptr ? ask_pairs(in + 2 * group) : AskedPairs{};
+  }
+  __device__ XGroup receive(const AskedPairs& asked, int group) const {
+    float4 x = residual[group];
+    if (in != nullptr) {
+      const auto [low, high] = wait_for_pairs(asked, in + 2 * group, tag);
+      x = make_float4(x.x + low.x, x.y + low.y, x.z + high.x, x.w + high.y);
+      residual[group] = x;
+    }
+    return {{x.x, x.y}, {x.z, x.w}};
+  }
+};
+
+// What the threads of a block learn while they put x in its place.
+struct XFacts {
+  float squares = 0;           // their sum over x, before gamma
+  std::uint32_t greatest = 0;  // bits of the greatest |x|, after it
+};
+// Of its warps, in shared memory.
+struct alignas(16) XFactsOfBlock {
+  float squares[kTokenWarps];
+  std::uint32_t greatest[kTokenWarps];
+
+  // By all lanes of a warp.
+  __device__ void tell(int warp, const XFacts& facts, bool wants_squares) {
+    const std::uint32_t of_warp = __reduce_max_sync(kAllLanes, facts.greatest);
+    const float sum = wants_squares ? warp_sum(facts.squares) : 0;
+    if (threadIdx.x % kWarpSize == 0) squares[warp] = sum, greatest[warp] = of_warp;
+  }
+  __device__ float sum_of_squares() const {
+    float sum = 0;
+#pragma unroll
+    for (int w = 0; w < kTokenWarps; ++w) sum += squares[w];
+    return sum;
+  }
+  __device__ std::uint32_t greatest_of_all() const {
+    std::uint32_t out = 0;
+#pragma unroll
+    for (int w = 0; w < kTokenWarps; ++w) out = max(out, greatest[w]);
+    return out;
+  }
+};
+
+// Puts a thread's groups of x in their place, times gamma unless that is null, times `scale`.
+// `first_gamma`: that of its first group, which was on its way before x was waited for. The block
+// needs a barrier before x is used.
+template <class Type, class Source>
+__device__ XFacts stage_x(std::uint8_t* to,
+                          const Source& in,
+                          int cols,
+                          const float* gamma,
+                          const XGroup& first_gamma,
+                          float scale) {
+  constexpr int kLoadsAhead = Source::kLoadsAhead;
+  const int n = cols / kGroupValues, thread = static_cast<int>(threadIdx.x);
+  XFacts facts;
+#pragma unroll 1  // instructions are fetched cold: small code is fast code
+  for (int first = thread; first < n; first += kLoadsAhead * kTokenThreads) {
+    AskedPairs asked[kLoadsAhead];
+#pragma unroll
+    for (int l = 0; l < kLoadsAhead; ++l)
+      if (first + l * kTokenThreads < n) asked[l] = in.ask(first + l * kTokenThreads);
+#pragma unroll
+    for (int l = 0; l < kLoadsAhead; ++l) {
+      const int group = first + l * kTokenThreads;
+      if (group >= n) break;
+      XGroup g = first_gamma;
+      if (gamma != nullptr && group != thread) g = load_group(gamma, group);
+      const XGroup x = in.receive(asked[l], group);
+      float2 pairs[2] = {x.low, x.high};
+      std::uint32_t high[2], low[2];
+#pragma unroll
+      for (int p = 0; p < 2; ++p) {
+        float2& pair = pairs[p];
+        facts.squares += pair.x * pair.x + pair.y * pair.y;
+        if (gamma != nullptr) {
+          const float2 factor = p == 0 ? g.low : g.high;
+          pair.x *= factor.x, pair.y *= factor.y;
+        }
+        if constexpr (Type::kHasRange)
+          facts.greatest = max(facts.greatest, max(magnitude_bits(pair.x), magnitude_bits(pair.y)));
+        Type::split(make_float2(scale * pair.x, scale * pair.y), high[p], low[p]);
+      }
+      auto* column = reinterpret_cast<uint2*>(to + group / 8 * kXUnitBytes + group % 2 * 64 +
+                                              group % 8 / 2 * 8);
+      column[0] = make_uint2(high[0], high[1]);
+      column[4] = make_uint2(low[0], low[1]);
+    }
+  }
+  return facts;
+}
+
+// Whether halves hold x as it is, with this greatest value.
+__device__ inline bool suits_halves(std::uint32_t greatest) {
+  constexpr std::uint32_t kLeast = 0x3b800000, kMost = 0x47000000;  // 2^-8, 2^15
+  return greatest - kLeast <= kMost - kLeast;
+}
+// A power of two that brings the greatest value where halves are at their best; 1 where that is 0
+// or not finite.
+__device__ inline float fitting_scale(std::uint32_t greatest) {
+  if (suits_halves(greatest)) return 1;
+  if (greatest == 0 || greatest >= 0x7f800000) return 1;
+  // 2^13 / 2^exponent, which stays a normal number.
+  const int exponent = max(static_cast<int>(greatest >> 23) - 127, -113);
+  return __uint_as_float(static_cast<std::uint32_t>(13 - exponent + 127) << 23);
+}
+// 1 / a power of two.
+__device__ inline float inverse_of_power(float x) {
+  return __uint_as_float((254u << 23) - __float_as_uint(x));
+}
+
+}  // namespace haikuda::cuda
