@@ -177,7 +177,7 @@ class SignalTimes(SignalTest):
         if SignalTimes.bare_s is None:
             SignalTimes.bare_s = bare_context_end_s() if self.place.device == "cuda" else 0
             if SignalTimes.bare_s:
-                self.report(f"A killed process with a context alone on cuda: ended after {SignalTimes.bare_s * 1e3:.1f} ms, the median of 9")
+                self.report(f"A killed process with a context alone on cuda: 9 runs ended after a median of {SignalTimes.bare_s * 1e3:.1f} ms")
 
     def check(self, what, limit, run):
         """run(i) begins a run and returns how it Ended."""
