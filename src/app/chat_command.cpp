@@ -205,8 +205,11 @@ ExitCode run_chat(ChatOptions chat, Process& process) {
   OpenedModel& opened = process.keep(std::make_unique<OpenedModel>(options, process));
   const bool opens_reasoning = check_template(opened, options.prompt);
   opened.place(options, process);
-  const LoadedModel& loaded =
-      process.keep(std::make_unique<LoadedModel>(load_model(opened, options, process, 0)));
+  // With its template the first message is no short prompt: what such a one needs is loaded before
+  // it is typed, or Ctrl-C would have to wait for that.
+  constexpr int kFirstPrompt = 256;
+  const LoadedModel& loaded = process.keep(
+      std::make_unique<LoadedModel>(load_model(opened, options, process, kFirstPrompt)));
   return Chat(options, opened, loaded, opens_reasoning, *reader, sink).run();
 }
 
