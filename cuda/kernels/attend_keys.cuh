@@ -1,11 +1,6 @@
 // The attention of one token to the keys of a block, from the projections to what the block knows:
-// the attended values where it has all keys, its part of them otherwise. How blocks exchange what
-// they read and write is up to `Io`:
-//   wait()                              until the projections are there, or nothing
-//   sync()                              a barrier of all threads that take part
-//   q(i), k(i), v(i)                    element i of all heads
-//   put(part, h, element, values)       of the block's query head h, done: two elements from here
-//   put_stats(part, h, max, sum), put_partial(part, h, element, values)   of a split
+// the attended values where it has all keys, its part of them otherwise. Included by
+// attend_token.cu alone.
 #pragma once
 
 #include "cuda/kernels/attend_token.cuh"
@@ -13,9 +8,9 @@
 namespace haikuda::cuda::attend_token_parts {
 
 // Row r of a step is taken by the kLanes threads from r · kLanes on.
-template <class L, class Io>
+template <class L>
 __device__ void attend(
-    std::uint8_t* shared, const Io& io, const Arguments& a, const Part& part, int n_past) {
+    std::uint8_t* shared, const ChainIo& io, const Arguments& a, const Part& part, int n_past) {
   using OfWarps = float[kWarps][L::kHeads];
   auto* ring = reinterpret_cast<uint4*>(shared);  // (kDepth, 2, kThreads)
   auto* heads = reinterpret_cast<float*>(shared + L::kRingBytes);
@@ -47,7 +42,7 @@ __device__ void attend(
   for (int step = 0; step < kDepth; ++step) fetch(step);
 
   finish_heads<L>(heads, part.has_newest() ? newest : nullptr, io, a, part, n_past);
-  io.sync();
+  __syncthreads();
   float q[L::kHeads][kElems];
 #pragma unroll
   for (int h = 0; h < L::kHeads; ++h)
@@ -83,14 +78,14 @@ __device__ void attend(
   float x[L::kHeads * kElems];
   const int first_kept = sum_over_rows<L>(x, seen);
   wait_for_copies<0>();
-  io.sync();                                    // the ring is free
+  __syncthreads();                              // the ring is free
   auto* sums = reinterpret_cast<float*>(ring);  // (kWarps, kSums, 32)
 #pragma unroll
   for (int i = 0; i < L::kSums; ++i) sums[(warp * L::kSums + i) * kWarpSize + lane] = x[i];
   const int my_head = lane / L::kLanesOfHead;
   if (lane < L::kLanes && lane % L::kLanesOfHead == 0 && my_head < L::kHeads)
     max_of[warp][my_head] = seen.max, sum_of[warp][my_head] = seen.sum;
-  io.sync();
+  __syncthreads();
   const bool is_alone = part.n_splits == 1;
   for (int h = warp; h < n_here; h += kWarps) {
     const Merged m = merge(lane < kWarps ? max_of[lane % kWarps][h] : -INFINITY,
@@ -98,10 +93,10 @@ __device__ void attend(
     if (lane < kWarps) weight_of[lane][h] = m.weight;
     if (lane == 0) {
       total_of[h] = m.sum;
-      if (!is_alone) io.put_stats(part, h, m.max, m.sum);
+      if (!is_alone) io.put_stats(h, m.max, m.sum);
     }
   }
-  io.sync();
+  __syncthreads();
   // Value `first` + i of a lane's row is element e of head h: the inverse of sum_over_rows.
   static_assert(L::kSums % 2 == 0);
   for (int i = 2 * warp; i < L::kSums; i += 2 * kWarps) {
@@ -115,9 +110,9 @@ __device__ void attend(
       sum.x += weight * of_warp[0], sum.y += weight * of_warp[kWarpSize];
     }
     if (is_alone)
-      io.put(part, h, element, make_float2(sum.x / total_of[h], sum.y / total_of[h]));
+      io.put(h, element, make_float2(sum.x / total_of[h], sum.y / total_of[h]));
     else
-      io.put_partial(part, h, element, sum);
+      io.put_partial(h, element, sum);
   }
 }
 

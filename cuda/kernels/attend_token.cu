@@ -21,28 +21,6 @@ struct ChainArguments : Arguments {
   const int* position;
 };
 
-// Between kernels of a chain: through memory.
-struct ChainIo {
-  const float *q_, *k_, *v_;
-  float *out, *partial;  // of the block's heads
-  int head_dim;
-
-  __device__ void wait() const { wait_for_predecessors(); }
-  __device__ void sync() const { __syncthreads(); }
-  __device__ float q(int i) const { return __ldcg(q_ + i); }
-  __device__ float k(int i) const { return __ldcg(k_ + i); }
-  __device__ float v(int i) const { return __ldcg(v_ + i); }
-  __device__ void put(const Part&, int h, int element, float2 values) const {
-    *reinterpret_cast<float2*>(out + h * head_dim + element) = values;
-  }
-  __device__ void put_stats(const Part&, int h, float max, float sum) const {
-    partial[h] = max, partial[kMostHeads + h] = sum;
-  }
-  __device__ void put_partial(const Part&, int h, int element, float2 values) const {
-    *reinterpret_cast<float2*>(partial + kStats + h * head_dim + element) = values;
-  }
-};
-
 // By the block that arrives last: the splits' results are summed in order.
 __device__ void combine(
     float* out, const float* partial, int n_active, int n_here, const Arguments& a) {

@@ -1,6 +1,5 @@
 // The parts of the attention of one token: how keys and heads are shared out over blocks and lanes,
 // how a head is finished after its projection, and what lanes keep of the keys that they have seen.
-// Included by attend_keys.cuh alone.
 #pragma once
 
 #include "cuda/device/async.cuh"
@@ -86,6 +85,32 @@ __device__ inline Part part_of_split(
           min(split * steps * keys_of_step, n_past),
           min((split + 1) * steps * keys_of_step, n_past)};
 }
+
+// Where a split leaves its result: max and sum of each head, then (tile_heads, head_dim) values.
+constexpr int kStats = 2 * kMostHeads;
+__host__ __device__ inline std::int64_t partial_size(int tile_heads, int head_dim) {
+  return kStats + static_cast<std::int64_t>(tile_heads) * head_dim;
+}
+
+// What a block reads and writes in memory, between kernels of a chain.
+struct ChainIo {
+  const float *q_, *k_, *v_;
+  float *out, *partial;  // of the block's heads
+  int head_dim;
+
+  __device__ float q(int i) const { return __ldcg(q_ + i); }
+  __device__ float k(int i) const { return __ldcg(k_ + i); }
+  __device__ float v(int i) const { return __ldcg(v_ + i); }
+  __device__ void put(int h, int element, float2 values) const {
+    *reinterpret_cast<float2*>(out + h * head_dim + element) = values;
+  }
+  __device__ void put_stats(int h, float max, float sum) const {
+    partial[h] = max, partial[kMostHeads + h] = sum;
+  }
+  __device__ void put_partial(int h, int element, float2 values) const {
+    *reinterpret_cast<float2*>(partial + kStats + h * head_dim + element) = values;
+  }
+};
 
 // What a lane needs of the vectors for the elements lane, lane + 32, … of a head: loaded before the
 // projections are there.
@@ -174,12 +199,12 @@ __device__ void finish_head(float* row,
 
 // The heads of the block into `heads` (kHeads, kWidth), q scaled for the scores; the newest key and
 // value, where `newest` is not null, into it (2, kWidth) and into the cache. Warp h finishes head
-// h, the last one the key as well; other warps, if there are, the value, an element a thread. Asks
-// `io` for the projections when all else is there.
-template <class L, class Io>
+// h, the last one the key as well; other warps, if there are, the value, an element a thread. Waits
+// for the projections when all else is there.
+template <class L>
 __device__ void finish_heads(float* heads,
                              __half* newest,
-                             const Io& io,
+                             const ChainIo& io,
                              const Arguments& a,
                              const Part& part,
                              int position) {
@@ -205,7 +230,7 @@ __device__ void finish_heads(float* heads,
   const auto k_vectors = head_vectors<kEach>(
       v.k_bias == nullptr || !has_k ? nullptr : v.k_bias + offset, v.k_norm, head_dim);
   const float v_bias = v.v_bias == nullptr || !has_v ? 0.0f : v.v_bias[offset + element];
-  io.wait();
+  wait_for_predecessors();
 
   const float value = has_v ? io.v(offset + element) + v_bias : 0.0f;
   float* to = heads + warp * L::kWidth;
@@ -372,12 +397,6 @@ __device__ inline Merged merge(float max, float sum) {
   const float greatest = warp_max(sum == 0 ? -INFINITY : max);
   const float weight = sum == 0 ? 0.0f : expf(max - greatest);
   return {weight, greatest, warp_sum(weight * sum)};
-}
-
-// Where a split leaves its result: max and sum of each head, then (tile_heads, head_dim) values.
-constexpr int kStats = 2 * kMostHeads;
-__host__ __device__ inline std::int64_t partial_size(int tile_heads, int head_dim) {
-  return kStats + static_cast<std::int64_t>(tile_heads) * head_dim;
 }
 
 }  // namespace haikuda::cuda::attend_token_parts
