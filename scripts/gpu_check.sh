@@ -119,7 +119,7 @@ if [[ $checks = *sanitizers* ]] && command -v compute-sanitizer >/dev/null; then
       selection='[sanitize][fused]'
       [ $part = fused ] || selection='[sanitize]~[fused]'
       [ "$tool $part" != "initcheck other" ] || selection='[sanitize]~[fused]~[model]~[gemm]'
-      HAIKUDA_KERNELS=$kernels/$tool-$part.kernels LIMIT=${SANITIZER_LIMIT:-200} job "$tool-$part" \
+      HAIKUDA_KERNELS=$kernels/$tool-$part.kernels LIMIT=${SANITIZER_LIMIT:-300} job "$tool-$part" \
         compute-sanitizer --tool $tool --error-exitcode 1 ${arguments[@]+"${arguments[@]}"} "$tests" "$selection"
     done
   done
