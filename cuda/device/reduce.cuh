@@ -21,6 +21,16 @@ __device__ inline float warp_max(float x) {
   return x;
 }
 
+__device__ inline unsigned warp_max(unsigned x) {
+#if __CUDA_ARCH__ >= 800
+  return __reduce_max_sync(kAllLanes, x);
+#else
+  for (int offset = kWarpSize / 2; offset > 0; offset /= 2)
+    x = max(x, __shfl_xor_sync(kAllLanes, x, offset));
+  return x;
+#endif
+}
+
 // The sum of row `row` over the n warps that shared it, in order; parts (rows, n).
 __device__ inline float sum_of_parts(const float* parts, int n, int row) {
   float sum = 0;

@@ -125,7 +125,7 @@ struct Attended {
       pairs[k / 2][k % 2] = pair;
       greatest = ::max(greatest, ::max(magnitude_bits(pair.x), magnitude_bits(pair.y)));
     }
-    const float scale = fitting_scale(__reduce_max_sync(kAllLanes, greatest));
+    const float scale = fitting_scale(warp_max(greatest));
     factor = kLog2e / scale;
     const auto part = [&](float2 x) {
       return half_of(make_float2(x.x * scale, x.y * scale), g % 2 == 0);

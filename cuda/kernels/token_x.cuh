@@ -122,7 +122,7 @@ struct alignas(16) XFactsOfBlock {
 
   // By all lanes of a warp.
   __device__ void tell(int warp, const XFacts& facts, bool wants_squares) {
-    const std::uint32_t of_warp = __reduce_max_sync(kAllLanes, facts.greatest);
+    const std::uint32_t of_warp = warp_max(facts.greatest);
     const float sum = wants_squares ? warp_sum(facts.squares) : 0;
     if (threadIdx.x % kWarpSize == 0) squares[warp] = sum, greatest[warp] = of_warp;
   }
