@@ -1,41 +1,20 @@
-// The parts of the attention of one token: how keys and heads are shared out over blocks and lanes,
-// how a head is finished after its projection, and what lanes keep of the keys that they have seen.
+// The parts of the attention of one token in the chain: how keys and heads are shared out over
+// lanes, how a head is finished after its projection, and what lanes keep of the keys that they
+// have seen.
 #pragma once
 
 #include "cuda/device/async.cuh"
-#include "cuda/device/reduce.cuh"
-#include "cuda/ops.h"
+#include "cuda/kernels/attend_parts.cuh"
 
 namespace haikuda::cuda::attend_token_parts {
 
-constexpr int kWarps = 8;  // of a block that take part
-constexpr int kThreads = kWarps * kWarpSize;
 constexpr int kDepth = 8;      // steps whose keys and values are on their way
 constexpr int kMostHeads = 8;  // query heads of a block; a KV head with more has more blocks
 constexpr int kMostDim = 256;  // elements of a head
 constexpr int kElems = 8;      // of a row of K or V, the 16 bytes that a thread loads at once
-constexpr int kMostSplits = 132;
 // The greatest score so far is followed only when it is left behind by so much: exp of it times the
 // number of keys is far from the end of F32.
 constexpr float kSlack = 8;
-
-// Whatever the block.
-struct Arguments {
-  __half *k_cache, *v_cache;
-  QkvVectors vectors;
-  QkvShape shape;
-  int n_tiles, tile_heads;  // blocks that share a KV head's query heads, and how many each takes
-  AttendPlan plan;
-};
-
-// What a block does: keys [begin, end) for n_here query heads of a KV head, as number `split` of
-// n_splits that share those heads' keys.
-struct Part {
-  int kv_head, first_head, n_here;
-  int split, n_splits, begin, end;
-
-  __device__ bool has_newest() const { return split == n_splits - 1; }
-};
 
 // How threads share out keys: kLanes lanes hold a row of K and one of V, kElems elements each, and
 // work for kHeads query heads. After the sums over the row its lanes are shared out over the heads.
@@ -60,31 +39,6 @@ struct Layout {
                                               (3 * kWarps + 1) * kHeads * sizeof(float);
   static_assert(sizeof(float) * kWarps * kSums * kWarpSize <= kRingBytes);
 };
-
-// Few keys: a block a query head, and nothing to combine.
-__device__ inline Part part_alone(const Arguments& a, int n_past, int head) {
-  const int group = a.shape.n_heads / a.shape.n_kv_heads;
-  const bool is_busy = head < a.shape.n_heads;
-  return {head / group, head % group, is_busy ? 1 : 0, 0, 1, 0, n_past};
-}
-// Many: a split of the keys, of n_most that there can be, and a tile of the query heads of a KV
-// head. Splits beyond n_splits have nothing to do.
-__device__ inline Part part_of_split(
-    const Arguments& a, int n_past, int keys_of_step, int tile, int split, int n_most) {
-  const int group = a.shape.n_heads / a.shape.n_kv_heads;
-  const int kv_head = tile / a.n_tiles;
-  const int first = tile % a.n_tiles * a.tile_heads;
-  const int n_steps = (n_past + keys_of_step - 1) / keys_of_step;
-  const int steps = max((n_steps + n_most - 1) / n_most, a.plan.steps_to_split);
-  const int n_splits = max((n_steps + steps - 1) / steps, 1);
-  return {kv_head,
-          first,
-          split < n_splits ? min(a.tile_heads, group - first) : 0,
-          split,
-          n_splits,
-          min(split * steps * keys_of_step, n_past),
-          min((split + 1) * steps * keys_of_step, n_past)};
-}
 
 // Where a split leaves its result: max and sum of each head, then (tile_heads, head_dim) values.
 constexpr int kStats = 2 * kMostHeads;

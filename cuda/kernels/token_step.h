@@ -115,7 +115,7 @@ void launch_token(const TokenParams& params,
 // A token whose phases were launched one by one is done.
 void count_token(unsigned* n_done, cudaStream_t stream);
 // out (n) = the values without their tags, in order; n is a multiple of kTokenUnit where they lie
-// in the order of matrix units (device/token_x.cuh), and even otherwise.
+// in the order of matrix units (kernels/token_x.cuh), and even otherwise.
 void untag(float* out, const TaggedPair* values, int n, bool in_units, cudaStream_t stream);
 
 }  // namespace haikuda::cuda
