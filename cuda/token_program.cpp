@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <array>
-#include <climits>
 #include <cstdint>
 #include <span>
 #include <utility>
@@ -12,88 +11,13 @@
 
 #include "base/error.h"
 #include "cuda/kernels/gemv_params.h"
-#include "cuda/layout.h"
+#include "cuda/token_shapes.h"
 #include "model/model.h"
 
 namespace haikuda::cuda {
 namespace {
 
 constexpr int kMostBlocks = 256;
-
-constexpr std::size_t aligned(std::size_t bytes, std::size_t alignment) {
-  return (bytes + alignment - 1) / alignment * alignment;
-}
-int ceil_div(int a, int b) {
-  return (a + b - 1) / b;
-}
-// ---- how a product is shared out
-
-int pairs_of(int rows) {
-  return ceil_div(rows, kTokenRows);
-}
-
-// Of matrices of so many rows, one after the other, or alternating gates and ups.
-TokenShape make_shape(TokenOutput output, std::initializer_list<int> rows, int cols, int n_blocks) {
-  TokenShape shape{};
-  shape.output = output, shape.cols = cols, shape.row_bytes = 2 * cols;
-  std::fill(std::begin(shape.first_row), std::end(shape.first_row), INT_MAX);
-  int n = 0;
-  for (const int r : rows) {
-    shape.first_row[n] = shape.first_out[n] = shape.n_rows;
-    shape.n_rows += r;
-    ++n;
-  }
-  const bool is_gate_up = output == TokenOutput::gate_up;
-  const int n_pairs = is_gate_up ? shape.n_rows / 2 : pairs_of(shape.n_rows);
-  shape.unit = is_gate_up ? 2 : 1;  // two values are handed on together
-  const int n_shares = n_pairs / shape.unit;
-  shape.pairs_of_block = n_shares / n_blocks * shape.unit;
-  shape.n_longer = n_shares % n_blocks;
-  return shape;
-}
-
-struct RingSize {
-  int n_slots, span_units, row_bytes;  // of a slot's rows; 0 units: there is no room
-};
-// In `bytes`, for rows of up to n_units: long spans, then many slots. Rows of a slot lie 16 bytes
-// off a multiple of 32, so that the eight rows that a matrix unit takes are in different banks.
-RingSize ring_of(std::size_t bytes, int n_units, std::size_t least_slot_bytes) {
-  constexpr int kEnoughUnits = 24, kLeastUnits = 16, kLeastSlots = 8, kUnitBytes = kTokenUnit * 2,
-                kGap = 16;
-  const int least_row = static_cast<int>(aligned(least_slot_bytes / kTokenTileRows, 32)) + kGap;
-  const int wanted = std::min(n_units, kTokenSpan);
-  for (int n_slots = kTokenSlots; n_slots >= kLeastSlots; n_slots -= kTokenFeeders) {
-    const int most_row = static_cast<int>(bytes) / (n_slots * kTokenTileRows);
-    const int units = std::min(wanted, (most_row - kGap) / kUnitBytes / 2 * 2);
-    const int row = std::max(units * kUnitBytes + kGap, least_row);
-    const int enough = n_slots == kLeastSlots ? kLeastUnits : kEnoughUnits;
-    if (row <= most_row && units >= std::min(wanted, enough)) return {n_slots, units, row};
-  }
-  return {};
-}
-
-// How long the slots of a shape are, and how warps share them.
-void share_out(TokenShape& shape, const RingSize& ring) {
-  const int n_units = shape.cols / kTokenUnit;
-  shape.n_spans = ceil_div(n_units, ring.span_units);
-  shape.span_units = ceil_div(ceil_div(n_units, shape.n_spans), 2) * 2;  // whole lines of memory
-  shape.last_units = n_units - (shape.n_spans - 1) * shape.span_units;
-  const bool has_tiles = shape.pairs_of_block > kTokenTilePairs;
-  shape.warps_of_slot_log2 = shape.n_spans == 1 && has_tiles ? 2 : 3;
-  shape.warp_units = ceil_div(shape.span_units, 1 << shape.warps_of_slot_log2);
-}
-
-// By TokenStepOfLayer, then the head.
-std::array<TokenShape, kTokenShapes> shapes_of(const ModelConfig& c, int n_blocks) {
-  const auto shape = [&](TokenOutput output, std::initializer_list<int> rows, int cols) {
-    return make_shape(output, rows, cols, n_blocks);
-  };
-  return {shape(TokenOutput::vector, {c.q_size(), c.kv_size(), c.kv_size()}, c.n_embd),
-          shape(TokenOutput::vector, {c.n_embd}, c.q_size()),
-          shape(TokenOutput::gate_up, {c.n_ff, c.n_ff}, c.n_embd),
-          shape(TokenOutput::vector, {c.n_embd}, c.n_ff),
-          shape(TokenOutput::logits, {c.n_vocab}, c.n_embd)};
-}
 
 std::vector<TokenStep> steps_of(const DeviceWeights& weights) {
   std::vector<TokenStep> steps;
@@ -134,8 +58,8 @@ struct Tiles {
 };
 Tiles tiles_of(const ModelConfig& c) {
   const int group = c.n_heads / c.n_kv_heads;
-  const int n = ceil_div(group, kTokenHeads);
-  return {n, ceil_div(group, n)};
+  const int n = ceil_of(group, kTokenHeads);
+  return {n, ceil_of(group, n)};
 }
 
 // Each has rows in every step (kernels/token.cu says why).
@@ -236,12 +160,14 @@ TokenProgram::TokenProgram(const Model& model,
                            const Stream& stream)
     : n_blocks_(n_blocks), dtype_(weights.output.dtype) {
   const ModelConfig& c = model.config;
-  auto shapes = shapes_of(c, n_blocks);
+  auto shapes = token_shapes(weights, n_blocks);
   const std::vector<TokenStep> steps = steps_of(weights);
 
-  // Shared memory of a block: the ring gets what the rest leaves.
-  std::size_t x_bytes = token_attention_bytes(c.head_dim);
-  for (const TokenShape& s : shapes) x_bytes = std::max(x_bytes, token_x_bytes(s.cols));
+  // Shared memory of a block: the ring gets what the rest leaves. x ends with a slot.
+  const int most_cols = std::max({c.n_ff, c.n_embd, c.q_size()});
+  constexpr int kMostSpan = kTokenSharers * kTokenMostUnits;
+  const std::size_t x_bytes = std::max(token_attention_bytes(c.head_dim),
+                                       token_x_bytes(most_cols / kTokenUnit + kMostSpan));
   Layout rest(16);
   const std::size_t x_start = rest.take(x_bytes);
   const std::size_t residual_start = rest.take(static_cast<std::size_t>(c.n_embd) * sizeof(float));
@@ -253,13 +179,15 @@ TokenProgram::TokenProgram(const Model& model,
   const std::size_t steps_start = rest.take(steps.size() * sizeof(TokenStep));
   const std::size_t most = most_token_bytes(dtype_, c.head_dim);
   if (most < rest.end()) return;
-  const RingSize ring = ring_of(most - rest.end(), std::max(c.n_ff, c.n_embd) / kTokenUnit,
-                                token_key_slot_bytes(c.head_dim));
-  if (ring.span_units == 0) return;
-  for (TokenShape& s : shapes) share_out(s, ring);
-  const std::size_t ring_bytes =
-      aligned(static_cast<std::size_t>(ring.n_slots * kTokenTileRows * ring.row_bytes), 128);
+  const std::size_t key_tile_bytes = token_key_tile_bytes(c.head_dim);
+  const TokenUnitBytes unit = token_unit_bytes(dtype_);
+  const TokenRingSize ring =
+      token_ring(most - rest.end(), c.n_embd / kTokenUnit, unit, key_tile_bytes);
+  if (ring.n_slots == 0 || !cut_into_slots(shapes, ring, unit, n_blocks)) return;
+  const std::size_t ring_bytes = ring.bytes();
   shared_bytes_ = ring_bytes + rest.end();
+
+  const int key_tiles = std::min(ring.slot_bytes() / static_cast<int>(key_tile_bytes), kTokenWarps);
 
   const Places places(c, n_blocks);
   storage_ = DeviceBuffer<std::byte>(places.end);
@@ -301,11 +229,15 @@ TokenProgram::TokenProgram(const Model& model,
              .tile_heads = tiles.heads,
              .n_splits = std::min(n_blocks_ / (c.n_kv_heads * tiles.n), kTokenSplits),
              .keys_alone = kTokenKeysAlone,
+             .key_tiles = key_tiles,
+             .slots_of_key_tile = ceil_of(1 << 16, key_tiles),
              .first_phase = 0,
              .end_phase = 0,
              .times = nullptr,
+             .n_feeders = unit.n_feeders(),
              .n_slots = ring.n_slots,
              .slot_row_bytes = ring.row_bytes,
+             .slot_side_start = ring.side_start,
              .x_start = static_cast<int>(ring_bytes + x_start),
              .residual_start = static_cast<int>(ring_bytes + residual_start),
              .sums_start = static_cast<int>(ring_bytes + sums_start),
@@ -356,7 +288,7 @@ void TokenProgram::end_token(cudaStream_t stream) const {
 
 void TokenProgram::read(float* out, TokenVector vector, cudaStream_t stream) const {
   const Vector& v = vectors_[static_cast<int>(vector)];
-  untag(out, v.data, v.size, vector > TokenVector::v, stream);
+  untag(out, v.data, v.size, vector > TokenVector::v, dtype_, stream);
 }
 
 std::string TokenProgram::description() const {

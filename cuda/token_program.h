@@ -29,8 +29,8 @@ constexpr int kTokenVectors = 7;
 class TokenProgram {
  public:
   // Null where there is none, and the chain of fused_gemv decodes: a GPU before sm_90; weights that
-  // are not all F16 or all BF16; sizes that do not suit the kernel. Enqueues what the program needs
-  // in device memory; all arguments outlive it.
+  // are not all F16, all BF16 or all Q8_0; sizes that do not suit the kernel. Enqueues what the
+  // program needs in device memory; all arguments outlive it.
   static std::unique_ptr<TokenProgram> make(const Model& model,
                                             const DeviceWeights& weights,
                                             const KvCache& cache,

@@ -71,6 +71,18 @@ __device__ inline void arrive_when_copied(CopyBarrier* barrier) {
 __device__ inline void order_before_bulk_copies() {
   asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
 }
+// True for one lane of a whole warp, which the compiler knows to be one.
+__device__ inline bool is_elected() {
+  int is;
+  asm volatile(
+      "{\n"
+      ".reg .pred p;\n"
+      "elect.sync _|p, 0xffffffff;\n"
+      "selp.s32 %0, 1, 0, p;\n"
+      "}\n"
+      : "=r"(is));
+  return is != 0;
+}
 // n_bytes, announced to the barrier by this thread; it and both addresses are multiples of 16.
 __device__ inline void copy_bulk(void* shared,
                                  const void* global,
@@ -82,7 +94,21 @@ __device__ inline void copy_bulk(void* shared,
       "l"(global), "r"(n_bytes), "r"(shared_address(barrier))
       : "memory");
 }
-// Until its phase of this parity has ended: that of the first is 0.
+// Whether its phase of this parity has ended, that of the first being 0; asked for a while.
+__device__ inline bool has_ended(CopyBarrier* barrier, unsigned parity) {
+  int has;
+  asm volatile(
+      "{\n"
+      ".reg .pred p;\n"
+      "mbarrier.try_wait.parity.shared::cta.b64 p, [%1], %2;\n"
+      "selp.s32 %0, 1, 0, p;\n"
+      "}\n"
+      : "=r"(has)
+      : "r"(shared_address(barrier)), "r"(parity)
+      : "memory");
+  return has != 0;
+}
+// Until its phase of this parity has ended.
 __device__ inline void wait_for_barrier(CopyBarrier* barrier, unsigned parity) {
   asm volatile(
       "{\n"
@@ -101,7 +127,13 @@ __device__ inline void arrive(CopyBarrier*, int) {}
 __device__ inline void announce_bytes(CopyBarrier*, unsigned) {}
 __device__ inline void arrive_when_copied(CopyBarrier*) {}
 __device__ inline void order_before_bulk_copies() {}
+__device__ inline bool is_elected() {
+  return threadIdx.x % 32 == 0;
+}
 __device__ inline void copy_bulk(void*, const void*, unsigned, CopyBarrier*) {}
+__device__ inline bool has_ended(CopyBarrier*, unsigned) {
+  return true;
+}
 __device__ inline void wait_for_barrier(CopyBarrier*, unsigned) {}
 #endif
 

@@ -14,8 +14,8 @@ namespace haikuda::cuda {
 namespace {
 
 // 1 / rms(x).
-__device__ float norm_factor(float squares, int cols, float eps) {
-  return rsqrtf(__fdividef(squares, static_cast<float>(cols)) + eps);
+__device__ float norm_factor(float squares, const TokenShape& shape, float eps) {
+  return rsqrtf(squares * shape.inverse_cols + eps);
 }
 
 // The product that comes first in a phase.
@@ -24,11 +24,11 @@ __device__ int step_of(int phase) {
   return phase / kTokenPhases * kTokenSteps + (k <= kPhaseAttend ? k : k - 1);
 }
 
-constexpr int kAllTokenThreads = kTokenThreads + kTokenFeeders * kWarpSize;
+constexpr int kMostTokenThreads = kTokenThreads + kTokenFeeders * kWarpSize;
 
 // Words from global to shared memory, by all threads.
 __device__ void copy_table(void* to, const void* from, std::size_t bytes) {
-  for (std::size_t i = threadIdx.x; i < bytes / 16; i += kAllTokenThreads)
+  for (std::size_t i = threadIdx.x; i < bytes / 16; i += blockDim.x)
     static_cast<uint4*>(to)[i] = static_cast<const uint4*>(from)[i];
 }
 
@@ -59,8 +59,7 @@ __device__ void feed(const TokenParams& params,
   for (int phase = params.first_phase; phase < params.end_phase; ++phase) {
     const int step = step_of(phase);
     if (phase % kTokenPhases != kPhaseAttend) {
-      feed_step(ring, place, turn, tables.step_at(step), tables.shape_at(step),
-                params.slot_row_bytes);
+      feed_step(ring, place, turn, tables.step_at(step), tables.shape_at(step), params);
       continue;
     }
     if (n_past < 0) {
@@ -75,7 +74,7 @@ __device__ void feed(const TokenParams& params,
 
 // Heads have up to kDim elements. kIsTimed: with marks, for a bench.
 template <class Type, int kDim, bool kIsTimed>
-__global__ __launch_bounds__(kAllTokenThreads,
+__global__ __launch_bounds__(kMostTokenThreads,
                              1) void token_kernel(const __grid_constant__ TokenParams params) {
   __shared__ XFactsOfBlock facts_of[2];
   __shared__ unsigned first_tag_of_token;
@@ -101,7 +100,7 @@ __global__ __launch_bounds__(kAllTokenThreads,
     }
     auto* residual = shared.at<float4>(params.residual_start);
     for (int group = thread; group < params.n_embd / kGroupValues; group += kTokenThreads) {
-      const XGroup x = load_group<true>(params.x, group);
+      const XGroup x = load_group<Type, true>(params.x, group);
       residual[group] = make_float4(x.low.x, x.low.y, x.high.x, x.high.y);
     }
     auto* cos_sin = shared.at<float>(params.cos_sin_start);
@@ -124,7 +123,7 @@ __global__ __launch_bounds__(kAllTokenThreads,
     const unsigned tag = first_tag_of_token + static_cast<unsigned>(layer);
     mark(0);
     if (phase % kTokenPhases == kPhaseAttend) {
-      attend<kDim>(params, here, place, layer, past_of_token, tag);
+      attend<Type, kDim>(params, here, place, layer, past_of_token, tag);
       sync_consumers();  // x may take the place again
       mark(3);
       continue;
@@ -137,15 +136,12 @@ __global__ __launch_bounds__(kAllTokenThreads,
     const unsigned in_tag = tag + static_cast<unsigned>(flow.in_layer - layer);
     TokenTarget target{};
     if (shape.output == TokenOutput::vector && thread < share.n_pairs)
-      target = target_of(of_layer, shape, flow, share.first_pair + thread);
+      target = target_of<Type>(of_layer, shape, flow, share.first_pair + thread);
 
     const int n_tiles = share.n_tiles();
     const TokenMultiplier<Type> multiplier(here, shape);
 
     const float* gamma = of_layer.gamma;
-    XGroup first_gamma{};
-    if (gamma != nullptr && thread < shape.cols / kGroupValues)
-      first_gamma = load_group(gamma, thread);
     auto* x = here.shared.at<std::uint8_t>(params.x_start);
     // In the first phase of a launch nobody has handed on what would be added.
     const TaggedPair* delta = phase == params.first_phase ? nullptr : flow.in;
@@ -153,9 +149,8 @@ __global__ __launch_bounds__(kAllTokenThreads,
     XFactsOfBlock& facts = facts_of[step % 2];  // those of the last step are still being read
     const auto stage = [&](float scale) {
       return gamma == nullptr
-                 ? stage_x<Type>(x, TokenX{flow.in, in_tag}, shape.cols, gamma, first_gamma, scale)
-                 : stage_x<Type>(x, TokenResidual{delta, in_tag, residual}, shape.cols, gamma,
-                                 first_gamma, scale);
+                 ? stage_x<Type>(x, TokenX{flow.in, in_tag}, shape, gamma, scale)
+                 : stage_x<Type>(x, TokenResidual{delta, in_tag, residual}, shape, gamma, scale);
     };
     facts.tell(warp, stage(1), gamma != nullptr);
     sync_consumers();
@@ -177,12 +172,12 @@ __global__ __launch_bounds__(kAllTokenThreads,
       const int n_here = min(n_tiles - tile, kTokenBatch);
       multiplier.run(sums, place, n_here);
       const float factor =
-          (gamma != nullptr ? norm_factor(facts.sum_of_squares(), shape.cols, params.eps) : 1.0f) *
+          (gamma != nullptr ? norm_factor(facts.sum_of_squares(), shape, params.eps) : 1.0f) *
           inverse_of_power(scale);
       sync_consumers();
       if (tile + kTokenBatch >= n_tiles) mark(2);
-      finish(params, of_layer, shape, share, tile * kTokenTilePairs, n_here, sums, factor, target,
-             flow, tag, best);
+      finish<Type>(params, of_layer, shape, share, tile * kTokenTilePairs, n_here, sums, factor,
+                   target, flow, tag, best);
     }
     if (shape.output == TokenOutput::logits) {
       best = block_argmax(best, kTokenThreads, SyncConsumers{});
@@ -202,12 +197,14 @@ __global__ void count_token_kernel(unsigned* n_done) {
 }
 
 constexpr int kUntagThreads = 256;
-__global__ __launch_bounds__(kUntagThreads) void untag_kernel(float2* out,
-                                                              const TaggedPair* values,
-                                                              int n_pairs,
-                                                              bool in_units) {
+__global__ __launch_bounds__(kUntagThreads) void untag_kernel(
+    float2* out, const TaggedPair* values, int n_pairs, bool in_units, bool chunks_of_lane) {
   const int i = static_cast<int>(blockIdx.x * kUntagThreads + threadIdx.x);
-  if (i < n_pairs) out[i] = pair_of(values[in_units ? place_in_units(i) : i].bits);
+  if (i >= n_pairs) return;
+  const int place = !in_units        ? i
+                    : chunks_of_lane ? place_in_units<TokenQ8_0>(i)
+                                     : place_in_units<TokenF16>(i);
+  out[i] = pair_of(values[place].bits);
 }
 
 using TokenKernel = void (*)(TokenParams);
@@ -221,13 +218,14 @@ TokenKernel kernel_of(int head_dim, bool is_timed) {
 TokenKernel kernel_for(DType dtype, int head_dim, bool is_timed) {
   return dtype == DType::F16    ? kernel_of<TokenF16>(head_dim, is_timed)
          : dtype == DType::BF16 ? kernel_of<TokenBF16>(head_dim, is_timed)
+         : dtype == DType::Q8_0 ? kernel_of<TokenQ8_0>(head_dim, is_timed)
                                 : nullptr;
 }
 
 }  // namespace
 
-std::size_t token_x_bytes(int cols) {
-  return static_cast<std::size_t>(cols / kTokenUnit) * kXUnitBytes;
+std::size_t token_x_bytes(int n_units) {
+  return static_cast<std::size_t>(n_units) * kXUnitBytes;
 }
 
 std::size_t token_attention_bytes(int head_dim) {
@@ -236,7 +234,7 @@ std::size_t token_attention_bytes(int head_dim) {
   return head_dim <= 64 ? sizeof(AttendedParts<64>) : sizeof(AttendedParts<128>);
 }
 
-std::size_t token_key_slot_bytes(int head_dim) {
+std::size_t token_key_tile_bytes(int head_dim) {
   return 2 * static_cast<std::size_t>(head_dim <= 64 ? KeySlot<64>::kTileBytes
                                                      : KeySlot<128>::kTileBytes);
 }
@@ -260,16 +258,18 @@ void launch_token(const TokenParams& params,
                   std::size_t shared_bytes,
                   cudaStream_t stream) {
   launch_together(kernel_for(dtype, params.shape.head_dim, params.times != nullptr),
-                  grid_of(n_blocks), kAllTokenThreads, shared_bytes, stream, params);
+                  grid_of(n_blocks), kTokenThreads + params.n_feeders * kWarpSize, shared_bytes,
+                  stream, params);
 }
 
 void count_token(unsigned* n_done, cudaStream_t stream) {
   launch(count_token_kernel, grid_of(1), 1, stream, n_done);
 }
 
-void untag(float* out, const TaggedPair* values, int n, bool in_units, cudaStream_t stream) {
+void untag(
+    float* out, const TaggedPair* values, int n, bool in_units, DType dtype, cudaStream_t stream) {
   launch(untag_kernel, grid_of(ceil_div(n / 2, kUntagThreads)), kUntagThreads, stream,
-         reinterpret_cast<float2*>(out), values, n / 2, in_units);
+         reinterpret_cast<float2*>(out), values, n / 2, in_units, dtype == DType::Q8_0);
 }
 
 }  // namespace haikuda::cuda

@@ -19,7 +19,7 @@ __device__ inline Tagged* partial_of(const TokenParams& params, int block) {
 }
 
 // The warps' parts to the block's, and out: the attended values, or what the block knows of them.
-template <int kDim>
+template <class Type, int kDim>
 __device__ void hand_on(const TokenParams& params,
                         const AttendedParts<kDim>& parts,
                         Tagged* partial,
@@ -32,19 +32,25 @@ __device__ void hand_on(const TokenParams& params,
   float max = -INFINITY, sum = 0;
   float2 total = make_float2(0, 0);
 #pragma unroll
-  for (int w = 0; w < kTokenWarps; ++w) max = fmaxf(max, parts.max[w][h]);
+  for (int w = 0; w < kTokenWarps; ++w) max = fmaxf(max, parts.max[h][w]);
+  if (part.has_newest()) {
+    max = fmaxf(max, parts.newest_score[h]);
+    sum = fast_exp2(parts.newest_score[h] - max);
+    const float2 value = __half22float2(parts.newest[1][element / 2]);
+    total = make_float2(sum * value.x, sum * value.y);
+  }
 #pragma unroll
   for (int w = 0; w < kTokenWarps; ++w) {
-    const float weight = fast_exp2(parts.max[w][h] - max);  // 0 of a warp that saw none
+    const float weight = fast_exp2(parts.max[h][w] - max);  // 0 of a warp that saw none
     const float2 x = *reinterpret_cast<const float2*>(&parts.values[w][h][element]);
-    sum += weight * parts.sum[w][h];
+    sum += weight * parts.sum[h][w];
     total.x += weight * x.x, total.y += weight * x.y;
   }
   if (part.n_splits == 1) {
     const int head =
         part.kv_head * (params.shape.n_heads / params.shape.n_kv_heads) + part.first_head + h;
-    const float factor = 1.0f / sum;
-    publish_pair(params.attended + place_in_units((head * head_dim + element) / 2),
+    const float factor = __fdividef(1.0f, sum);
+    publish_pair(params.attended + place_in_units<Type>((head * head_dim + element) / 2),
                  total.x * factor, total.y * factor, tag);
     return;
   }
@@ -57,7 +63,7 @@ __device__ void hand_on(const TokenParams& params,
   }
 }
 
-template <int kDim>
+template <class Type, int kDim>
 __device__ void attend_part(const TokenParams& params,
                             const TokenTables& tables,
                             AttendedParts<kDim>& parts,
@@ -70,45 +76,70 @@ __device__ void attend_part(const TokenParams& params,
   const auto* cos_sin = tables.shared.at<float2>(params.cos_sin_start);
   finish_projections(parts, params, cos_sin, layer, part, n_past, tag);
   sync_consumers();
-  Attended<kDim> seen(parts.heads[0]);
+  Attended<kDim> seen(&parts.queries[0][0][0], AttendedParts<kDim>::kRow, parts.factors);
   const TokenRing ring(tables);
   const KeySlot<kDim> slot(params);
-  const int n_keys = part.end - part.begin, of_slot = slot.n_keys();
-  int mine = warp * kKeyRows;  // the first key of the warp's next 16, in turn
-  for (int first = 0; first < n_keys; first += of_slot) {
-    ring.wait_until_full(place);
-    const std::uint8_t* keys = ring.bytes(place);
-    for (; mine < min(first + of_slot, n_keys); mine += kTokenWarps * kKeyRows) {
-      const std::uint8_t* at = keys + (mine - first) * KeySlot<kDim>::kRowBytes;
-      seen.add(at, at + of_slot * KeySlot<kDim>::kRowBytes, KeySlot<kDim>::kRowBytes,
-               n_keys - mine);
-    }
-    ring.say_free(place, 1);
-    place.advance(1, ring.n_slots);
-  }
-  // By whose turn it is: one row for all 16, of which the first counts.
+  const int n_keys = part.end - part.begin, of_slot = slot.n_tiles;
   const int n_tiles = (n_keys + kKeyRows - 1) / kKeyRows;
-  if (part.has_newest() && n_tiles % kTokenWarps == warp)
-    seen.add(reinterpret_cast<const std::uint8_t*>(parts.newest[0]),
-             reinterpret_cast<const std::uint8_t*>(parts.newest[1]), 0, 1);
+  // Warps take tiles in turn, two at a time, and wait for the slots of these alone. Once around the
+  // ring all wait for each other: so nobody takes what a place holds for what it held the time
+  // before.
+  const int of_round = ring.n_slots * of_slot;
+  const auto slot_of = [&](int tile) { return tile * params.slots_of_key_tile >> 16; };
+  for (int left = n_tiles; left > 0; left -= of_round) {
+    const int n_here = min(left, of_round), before = n_tiles - left;
+    struct Place {
+      RingPlace slot;
+      int n_readers;  // warps that are done with the slot once this one is
+    };
+    const auto find = [&](int tile, Place& found) {
+      const int of_all = slot_of(tile), in_slot = tile - of_all * of_slot;
+      found.slot = place;
+      found.slot.advance(of_all, ring.n_slots);
+      // The last of a slot's tiles speaks for the warps that have none there.
+      const bool is_last = in_slot + 1 == of_slot || tile + 1 == n_here;
+      found.n_readers = is_last ? kTokenWarps - in_slot : 1;
+      const std::uint8_t* keys = ring.bytes(found.slot) + in_slot * KeySlot<kDim>::kTileBytes;
+      return KeyTile{keys, keys + of_slot * KeySlot<kDim>::kTileBytes,
+                     n_keys - (before + tile) * kKeyRows};
+    };
+    for (int tile = warp; tile < n_here; tile += 2 * kTokenWarps) {
+      Place places[2];
+      const KeyTile first = find(tile, places[0]);
+      const bool has_second = tile + kTokenWarps < n_here;
+      const KeyTile second =
+          has_second ? find(tile + kTokenWarps, places[1]) : KeyTile{first.keys, first.values, 0};
+      ring.wait_until_full(places[0].slot);
+      if (has_second) ring.wait_until_full(places[1].slot);
+      seen.add(first, second);
+      ring.say_free(places[0].slot, places[0].n_readers);
+      if (has_second) ring.say_free(places[1].slot, places[1].n_readers);
+    }
+    place.advance(slot_of(n_here - 1) + 1, ring.n_slots);
+    if (left > of_round) sync_consumers();
+  }
+  // By the last warps, which have the fewest tiles.
+  const int of_newest = kTokenWarps - 1 - warp;
+  if (part.has_newest() && of_newest < part.n_here) score_newest(parts, of_newest);
 
   const int g = lane / 4, t = lane % 4;
   float sum = seen.sum;
 #pragma unroll
   for (int distance = 4; distance < kWarpSize; distance *= 2)
     sum += __shfl_xor_sync(kAllLanes, sum, distance);
-  if (g == 0) parts.max[warp][t] = seen.max, parts.sum[warp][t] = sum;
+  if (g == 0) parts.max[t][warp] = seen.max, parts.sum[t][warp] = sum;
 #pragma unroll
   for (int k = 0; k < kDim / 16; ++k) {
     parts.values[warp][t][16 * k + g] = seen.values[k][0] + seen.values[k][1];
     parts.values[warp][t][16 * k + g + 8] = seen.values[k][2] + seen.values[k][3];
   }
   sync_consumers();
-  hand_on(params, parts, partial_of(params, static_cast<int>(blockIdx.x)), part, tag);
+  hand_on<Type>(params, parts, partial_of(params, static_cast<int>(blockIdx.x)), part, tag);
 }
 
 // The block's head: the sum of what all splits of its keys have found.
-__device__ inline void combine_splits(
+template <class Type>
+__device__ void combine_splits(
     const TokenParams& params, float* shared, int head, int n_splits, unsigned tag) {
   static_assert(kTokenSplits <= attend_token_parts::kMostSplits &&
                 kTokenThreads == attend_token_parts::kThreads);
@@ -165,13 +196,13 @@ __device__ inline void combine_splits(
 #pragma unroll
     for (int g = 1; g < kGroups; ++g)
       sum += sums[g * kTokenDim + element], next += sums[g * kTokenDim + element + 1];
-    publish_pair(params.attended + place_in_units((head * head_dim + element) / 2), sum / *total,
-                 next / *total, tag);
+    publish_pair(params.attended + place_in_units<Type>((head * head_dim + element) / 2),
+                 sum / *total, next / *total, tag);
   }
 }
 
 // Its registers are its own, not those of the products.
-template <int kDim>
+template <class Type, int kDim>
 __device__ __forceinline__ void attend(const TokenParams& params,
                                        const TokenTables& tables,
                                        RingPlace& place,
@@ -180,11 +211,11 @@ __device__ __forceinline__ void attend(const TokenParams& params,
                                        unsigned tag) {
   const Part part = token_part(params, n_past);
   auto& parts = *tables.shared.at<AttendedParts<kDim>>(params.x_start);
-  if (part.n_here > 0) attend_part(params, tables, parts, place, layer, part, n_past, tag);
+  if (part.n_here > 0) attend_part<Type>(params, tables, parts, place, layer, part, n_past, tag);
   const int block = static_cast<int>(blockIdx.x);
   if (part.n_splits > 1 && block < params.shape.n_heads) {
     sync_consumers();
-    combine_splits(params, reinterpret_cast<float*>(&parts), block, part.n_splits, tag);
+    combine_splits<Type>(params, reinterpret_cast<float*>(&parts), block, part.n_splits, tag);
   }
 }
 

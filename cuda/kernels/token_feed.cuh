@@ -89,8 +89,15 @@ class TokenRing {
   }
   __device__ CopyBarrier* full(const RingPlace& at) const { return barriers_ + at.slot; }
   __device__ CopyBarrier* free(const RingPlace& at) const { return full(at) + kTokenSlots; }
+  // n places before it, less than all.
+  __device__ RingPlace before(const RingPlace& at, int n) const {
+    const bool is_round_before = at.slot < n;
+    return {at.slot - n + (is_round_before ? n_slots : 0), at.parity ^ (is_round_before ? 1u : 0u)};
+  }
+  // By all lanes of a warp.
   __device__ void wait_until_full(const RingPlace& at) const {
-    wait_for_barrier(full(at), at.parity);
+    while (!__all_sync(kAllLanes, has_ended(full(at), at.parity))) {
+    }
   }
   // The first time around nobody has to free it.
   __device__ void wait_until_free(const RingPlace& at) const {
@@ -110,45 +117,132 @@ class TokenRing {
   CopyBarrier* barriers_;  // (2, kTokenSlots): full, free
 };
 
-// By a warp that copies: its slots of the tiles of one step. A lane copies a row. `turn`: how many
-// slots pass before the feeder's next.
+// Where the rows of a tile lie: the first and the second of a pair, and so far to the next pair's.
+// In registers: what is in shared memory would be read again for each copy.
+struct TileRows {
+  const std::uint8_t* first[kTokenRows];
+  std::int64_t step;
+};
+class RowSource {
+ public:
+  // Of weights, or of their scales.
+  __device__ RowSource(const TokenStep& step, const TokenShape& shape, bool is_side)
+      : is_gate_up_(shape.output == TokenOutput::gate_up),
+        second_(shape.first_row[1]),
+        third_(shape.first_row[2]),
+        row_bytes_(is_side ? shape.side_row_bytes : shape.row_bytes) {
+#pragma unroll
+    for (int m = 0; m < 3; ++m) data_[m] = step.data[m] + (is_side ? shape.side_start[m] : 0);
+  }
+  // Row 0 or 1 of a pair: as row_of_pair.
+  __device__ const std::uint8_t* row(int pair, int row) const {
+    const int of_all = kTokenRows * pair + row;
+    const bool is_second = is_gate_up_ ? row == 1 : of_all >= second_;
+    const bool is_third = !is_gate_up_ && of_all >= third_;
+    const std::uint8_t* data = is_third ? data_[2] : is_second ? data_[1] : data_[0];
+    const int of_matrix = is_gate_up_ ? pair
+                                      : of_all - (is_third    ? third_
+                                                  : is_second ? second_
+                                                              : 0);
+    return data + std::int64_t{of_matrix} * row_bytes_;
+  }
+  // Whether all of a tile's rows follow each other as TileRows has them.
+  __device__ bool is_even(int first_pair) const {
+    const int first = kTokenRows * first_pair, end = first + kTokenTileRows;
+    return is_gate_up_ ||
+           ((end <= second_ || first >= second_) && (end <= third_ || first >= third_));
+  }
+  __device__ TileRows tile(int first_pair) const {
+    return {{row(first_pair, 0), row(first_pair, 1)},
+            std::int64_t{is_gate_up_ ? 1 : kTokenRows} * row_bytes_};
+  }
+
+ private:
+  bool is_gate_up_;
+  int second_, third_, row_bytes_;
+  const std::uint8_t* data_[3];
+};
+
+// Of a line of memory.
+constexpr int kLineFloats = 32;
+
+// By one lane: n_bytes of each row of a tile, from `start` on, to rows that lie to_row bytes apart.
+__device__ inline void copy_rows(const RowSource& source,
+                                 int first_pair,
+                                 int n_rows,
+                                 int start,
+                                 std::uint8_t* to,
+                                 int to_row,
+                                 int n_bytes,
+                                 CopyBarrier* full) {
+  if (n_rows == kTokenTileRows && source.is_even(first_pair)) {
+    const TileRows rows = source.tile(first_pair);
+#pragma unroll
+    for (int r = 0; r < kTokenTileRows; ++r)
+      copy_bulk(to + r * to_row, rows.first[r % kTokenRows] + (start + r / kTokenRows * rows.step),
+                n_bytes, full);
+    return;
+  }
+#pragma unroll 1
+  for (int r = 0; r < n_rows; ++r)
+    copy_bulk(to + r * to_row, source.row(first_pair + r / kTokenRows, r % kTokenRows) + start,
+              n_bytes, full);
+}
+
+// By a warp that copies: its slots of the tiles of one step. One lane asks for the rows of a slot,
+// one after the other. `turn`: how many slots pass before the feeder's next. No more slots are on
+// their way than keep the memory busy: what waits in its queues delays what blocks hand to each
+// other.
 __device__ inline void feed_step(const TokenRing& ring,
                                  RingPlace& place,
                                  int& turn,
                                  const TokenStep& step,
                                  const TokenShape& shape,
-                                 int slot_row_bytes) {
+                                 const TokenParams& params) {
   const int lane = static_cast<int>(threadIdx.x) % kWarpSize;
-  const int row_bytes = shape.row_bytes, n_spans = shape.n_spans;
-  const int span_bytes = shape.span_units * kTokenUnit * 2;
+  const int n_spans = shape.n_spans, window = shape.window, n_feeders = params.n_feeders;
+  const int row_bytes = shape.row_bytes, span_bytes = shape.span_bytes;
+  const int side_row_bytes = shape.side_row_bytes, side_span_bytes = shape.side_span_bytes;
+  const int to_row = params.slot_row_bytes, to_side = params.slot_side_start;
+  const int n_all_rows = shape.n_rows;
+  const RowSource weights(step, shape, false), scales(step, shape, true);
   const TokenShare share(shape);
   const int n_tiles = share.n_tiles();
+  if (step.gamma != nullptr)
+    for (int i = lane * kLineFloats; i < shape.cols; i += kWarpSize * kLineFloats)
+      prefetch_to_l2(step.gamma + i);
   int tile = 0, span = turn;  // the feeder's next; no division, which takes as long as a copy
   while (true) {
     for (; span >= n_spans; span -= n_spans) ++tile;
     if (tile >= n_tiles) break;
-    const int start = span * span_bytes;
-    const int pair = tile * kTokenTilePairs + lane / kTokenRows, of_pair = lane % kTokenRows;
-    const int of_all = kTokenRows * (share.first_pair + pair) + of_pair;
-    const bool is_row = lane < kTokenTileRows && pair < share.n_pairs && of_all < shape.n_rows;
-    const unsigned n_rows = __popc(__ballot_sync(kAllLanes, is_row));
-    const auto n_bytes = static_cast<unsigned>(min(span_bytes, row_bytes - start));
-    const std::uint8_t* from = nullptr;
-    if (is_row) {
-      const TokenRow at = row_of_pair(shape, share.first_pair + pair, of_pair);
-      from = step.data[at.matrix] + std::int64_t{at.row} * row_bytes + start;
-    }
+    const int first_pair = share.first_pair + tile * kTokenTilePairs;
+    const int n_rows =
+        min(kTokenRows * min(share.n_pairs - tile * kTokenTilePairs, kTokenTilePairs),
+            n_all_rows - kTokenRows * first_pair);
+    const int start = span * span_bytes, side_start = span * side_span_bytes;
+    const int n_bytes = min(span_bytes, row_bytes - start);
+    const int n_side_bytes = min(side_span_bytes, side_row_bytes - side_start);
+    const std::uint8_t* of_lane = weights.row(first_pair + lane / kTokenRows, lane % kTokenRows);
     ring.wait_until_free(place);
+    ring.wait_until_full(ring.before(place, window));
     order_before_bulk_copies();
+    CopyBarrier* full = ring.full(place);
     if (lane == 0) {
-      arrive(ring.full(place), kWarpSize - 1);
-      announce_bytes(ring.full(place), n_rows * n_bytes);
+      arrive(full, kWarpSize - 1);
+      announce_bytes(full, n_rows * (n_bytes + n_side_bytes));
     }
     __syncwarp();
-    if (is_row)
-      copy_bulk(ring.bytes(place) + lane * slot_row_bytes, from, n_bytes, ring.full(place));
-    place.advance(kTokenFeeders, ring.n_slots);
-    span += kTokenFeeders;
+    std::uint8_t* to = ring.bytes(place);
+    if (side_row_bytes == 0) {
+      // One after the other, 50 cycles each: at once they delay others more.
+      if (lane < n_rows) copy_bulk(to + lane * to_row, of_lane + start, n_bytes, full);
+    } else if (is_elected()) {
+      copy_rows(weights, first_pair, n_rows, start, to, to_row, n_bytes, full);
+      copy_rows(scales, first_pair, n_rows, side_start, to + to_side, to_row, n_side_bytes, full);
+    }
+    __syncwarp();
+    place.advance(n_feeders, ring.n_slots);
+    span += n_feeders;
   }
   turn = (tile - n_tiles) * n_spans + span;
 }

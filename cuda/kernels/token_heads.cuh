@@ -9,9 +9,14 @@ namespace haikuda::cuda {
 // In shared memory, where x lies otherwise.
 template <int kDim>
 struct alignas(16) AttendedParts {
-  float heads[kTokenHeads + 1][kDim];  // queries; and the newest key while it is turned
+  static constexpr int kRow = kDim / 2 + 4;  // so that eight rows are in different banks
+
+  float turned[kTokenHeads + 1][kDim];          // queries and the newest key, while they are turned
+  std::uint32_t queries[kTokenHeads][2][kRow];  // pairs of halves, high and low: times a scale …
+  float factors[kTokenHeads];  // … and what makes logarithms to the base of 2 of products with them
   float values[kTokenWarps][kTokenHeads][kDim];
-  float max[kTokenWarps][kTokenHeads], sum[kTokenWarps][kTokenHeads];
+  float max[kTokenHeads][kTokenWarps], sum[kTokenHeads][kTokenWarps];
+  float newest_score[kTokenHeads];
   __half2 newest[2][kDim / 2];  // key and value
 };
 
@@ -19,8 +24,9 @@ struct alignas(16) AttendedParts {
 template <int kDim>
 struct HeadPairs {
   static constexpr int kEach = kDim / 2 / kWarpSize;
-  float2 x[kEach];
+  float2 x[kEach] = {};
 
+  HeadPairs() = default;
   __device__ HeadPairs(const TaggedPair* from, int n_pairs, unsigned tag) {
     const int lane = threadIdx.x % kWarpSize;
     std::uint64_t asked[kEach];
@@ -54,8 +60,8 @@ struct HeadPairs {
     }
   }
 
-  // Turned by the position, times `factor`, into `row` (kDim). cos_sin: one for each angle.
-  __device__ void turn(float* row, const float2* cos_sin, const QkvShape& shape, float factor) {
+  // Turns by the position. cos_sin: one for each angle. row (kDim): to be written over.
+  __device__ void turn(float* row, const float2* cos_sin, const QkvShape& shape) {
     const int lane = threadIdx.x % kWarpSize;
     auto* pairs = reinterpret_cast<float2*>(row);
     const bool is_neox = shape.style == RopeStyle::neox;
@@ -85,15 +91,34 @@ struct HeadPairs {
       out[j] =
           make_float2(x[j].x * a.x + sign * other.x * a.y, x[j].y * a.z + sign * other.y * a.w);
     }
-    if (is_neox) __syncwarp();
 #pragma unroll
-    for (int j = 0; j < kEach; ++j)
-      pairs[lane + j * kWarpSize] = make_float2(out[j].x * factor, out[j].y * factor);
+    for (int j = 0; j < kEach; ++j) x[j] = out[j];
   }
 };
 
-// The block's queries, scaled for the scores, and where it has it the newest key and value: into
-// `parts`, and into the cache by one block. Warp h takes query head h, the last two key and value.
+// A query of the block, by one warp, as columns of halves.
+template <int kDim>
+__device__ void stage_query(AttendedParts<kDim>& parts,
+                            int h,
+                            const HeadPairs<kDim>& q,
+                            float factor) {
+  constexpr float kLog2e = 1.4426950408889634f;
+  const int lane = threadIdx.x % kWarpSize;
+  std::uint32_t greatest = 0;
+#pragma unroll
+  for (const float2& pair : q.x)
+    greatest = max(greatest, max(magnitude_bits(pair.x), magnitude_bits(pair.y)));
+  const float scale = fitting_scale(warp_max(greatest));
+#pragma unroll
+  for (int j = 0; j < HeadPairs<kDim>::kEach; ++j)
+    SplitIntoHalves::split(make_float2(q.x[j].x * scale, q.x[j].y * scale),
+                           parts.queries[h][0][lane + j * kWarpSize],
+                           parts.queries[h][1][lane + j * kWarpSize]);
+  if (lane == 0) parts.factors[h] = kLog2e * factor * inverse_of_power(scale);
+}
+
+// The block's queries, and where it has it the newest key and value: into `parts`, and into the
+// cache by one block. Warp h takes query head h, the last two key and value.
 template <int kDim>
 __device__ void finish_projections(AttendedParts<kDim>& parts,
                                    const TokenParams& params,
@@ -102,42 +127,55 @@ __device__ void finish_projections(AttendedParts<kDim>& parts,
                                    const Part& part,
                                    int position,
                                    unsigned tag) {
+  using Pairs = HeadPairs<kDim>;
   const QkvShape& shape = params.shape;
   const int warp = static_cast<int>(threadIdx.x) / kWarpSize, lane = threadIdx.x % kWarpSize;
   const int n_pairs = shape.head_dim / 2;
   const TaggedPair* k = params.qkv + shape.n_heads * n_pairs;
   if (warp < kTokenHeads) {
-    if (warp >= part.n_here) {
-      for (int i = lane; i < kDim; i += kWarpSize) parts.heads[warp][i] = 0;
-      return;
-    }
+    if (warp >= part.n_here) return stage_query(parts, warp, Pairs{}, 0);
     const int head = part.kv_head * (shape.n_heads / shape.n_kv_heads) + part.first_head + warp;
-    HeadPairs<kDim> q(params.qkv + head * n_pairs, n_pairs, tag);
+    Pairs q(params.qkv + head * n_pairs, n_pairs, tag);
     q.normalize(params.norms[layer].q, shape);
-    q.turn(parts.heads[warp], cos_sin, shape, rsqrtf(static_cast<float>(shape.head_dim)));
+    q.turn(parts.turned[warp], cos_sin, shape);
+    stage_query(parts, warp, q, rsqrtf(static_cast<float>(shape.head_dim)));
     return;
   }
   const bool is_key = warp == kTokenWarps - 2;
   if (!part.has_newest() || (!is_key && warp != kTokenWarps - 1)) return;
-  HeadPairs<kDim> x(k + ((is_key ? 0 : shape.n_kv_heads) + part.kv_head) * n_pairs, n_pairs, tag);
+  Pairs x(k + ((is_key ? 0 : shape.n_kv_heads) + part.kv_head) * n_pairs, n_pairs, tag);
   if (is_key) {
-    float* row = parts.heads[kTokenHeads];
     x.normalize(params.norms[layer].k, shape);
-    x.turn(row, cos_sin, shape, 1);
-#pragma unroll
-    for (int j = 0; j < HeadPairs<kDim>::kEach; ++j)
-      x.x[j] = reinterpret_cast<const float2*>(row)[lane + j * kWarpSize];
+    x.turn(parts.turned[kTokenHeads], cos_sin, shape);
   }
   auto* cache = reinterpret_cast<__half2*>((is_key ? params.k_cache : params.v_cache) +
                                            layer * params.layer_stride) +
                 (static_cast<std::int64_t>(position) * shape.n_kv_heads + part.kv_head) * n_pairs;
 #pragma unroll
-  for (int j = 0; j < HeadPairs<kDim>::kEach; ++j) {
+  for (int j = 0; j < Pairs::kEach; ++j) {
     const int pair = lane + j * kWarpSize;
     const __half2 rounded = __float22half2_rn(x.x[j]);
     parts.newest[is_key ? 0 : 1][pair] = rounded;
     if (part.first_head == 0 && pair < n_pairs) cache[pair] = rounded;
   }
+}
+
+// The score of the newest key with query h, by one warp.
+template <int kDim>
+__device__ void score_newest(AttendedParts<kDim>& parts, int h) {
+  const auto value = [](std::uint32_t bits) {
+    return __half22float2(reinterpret_cast<const __half2&>(bits));
+  };
+  float sum = 0;
+#pragma unroll
+  for (int j = 0; j < HeadPairs<kDim>::kEach; ++j) {
+    const int pair = threadIdx.x % kWarpSize + j * kWarpSize;
+    const float2 high = value(parts.queries[h][0][pair]), low = value(parts.queries[h][1][pair]);
+    const float2 key = __half22float2(parts.newest[0][pair]);
+    sum += (high.x + low.x) * key.x + (high.y + low.y) * key.y;
+  }
+  sum = warp_sum(sum);
+  if (threadIdx.x % kWarpSize == 0) parts.newest_score[h] = sum * parts.factors[h];
 }
 
 }  // namespace haikuda::cuda

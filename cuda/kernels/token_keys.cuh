@@ -33,8 +33,7 @@ struct KeySlot {
   static constexpr int kRowBytes = kDim * 2 + 16, kTileBytes = kKeyRows * kRowBytes;
   int n_tiles;
 
-  __device__ explicit KeySlot(const TokenParams& params)
-      : n_tiles(params.slot_bytes() / (2 * kTileBytes)) {}
+  __device__ explicit KeySlot(const TokenParams& params) : n_tiles(params.key_tiles) {}
   __device__ int n_keys() const { return n_tiles * kKeyRows; }
 };
 
@@ -55,7 +54,7 @@ __device__ void feed_keys(const TokenRing& ring,
                              part.kv_head * head_dim + lane % kVectors * 8;
   const bool has_column = lane % kVectors * 8 < head_dim;
   int first = turn * slot.n_keys();
-  for (; first < n_keys; first += kTokenFeeders * slot.n_keys()) {
+  for (; first < n_keys; first += params.n_feeders * slot.n_keys()) {
     const int n_rows = min((n_keys - first + kKeyRows - 1) / kKeyRows * kKeyRows, slot.n_keys());
     ring.wait_until_free(place);
     std::uint8_t* to = ring.bytes(place) + lane % kVectors * 16;
@@ -71,16 +70,22 @@ __device__ void feed_keys(const TokenRing& ring,
       to += slot.n_tiles * KeySlot<kDim>::kTileBytes;
     }
     arrive_when_copied(ring.full(place));
-    place.advance(kTokenFeeders, ring.n_slots);
-    turn += kTokenFeeders;
+    place.advance(params.n_feeders, ring.n_slots);
+    turn += params.n_feeders;
   }
   turn -= (n_keys + slot.n_keys() - 1) / slot.n_keys();
 }
 
+// Up to 16 keys and their values, as they lie in a slot.
+struct KeyTile {
+  const std::uint8_t *keys, *values;
+  int n;
+};
+
 // Two halves whose sum is x, as a column of a matrix: an even lane / 4 has the first.
 __device__ inline std::uint32_t half_of(float2 x, bool is_first) {
   std::uint32_t high, low;
-  TokenF16::split(x, high, low);
+  SplitIntoHalves::split(x, high, low);
   return is_first ? high : low;
 }
 
@@ -89,57 +94,45 @@ __device__ inline std::uint32_t half_of(float2 x, bool is_first) {
 // logarithms to the base of 2.
 template <int kDim>
 struct Attended {
-  static constexpr int kSteps = kDim / 16;
+  static constexpr int kSteps = kDim / 16, kRowBytes = KeySlot<kDim>::kRowBytes;
 
   uint2 q[kSteps];
-  float factor;                    // of the scores: queries were scaled to suit halves
+  float factor;                    // of the scores of head t
   float max = -INFINITY, sum = 0;  // of head t; the same max in all lanes of a head
   float values[kSteps][4] = {};
 
-  // heads (kTokenHeads, kDim).
-  __device__ explicit Attended(const float* heads) {
-    constexpr float kLog2e = 1.4426950408889634f;
+  // queries (kTokenHeads, 2, row), factors (kTokenHeads).
+  __device__ Attended(const std::uint32_t* queries, int row, const float* factors) {
     const int g = threadIdx.x % kWarpSize / 4, t = threadIdx.x % 4;
-    const float* column = heads + g / 2 * kDim + 2 * t;
-    std::uint32_t greatest = 0;
-    float2 pairs[kSteps][2];
+    const std::uint32_t* column = queries + g * row + t;
 #pragma unroll
-    for (int k = 0; k < 2 * kSteps; ++k) {
-      const float2 pair = *reinterpret_cast<const float2*>(column + 8 * k);
-      pairs[k / 2][k % 2] = pair;
-      greatest = ::max(greatest, ::max(magnitude_bits(pair.x), magnitude_bits(pair.y)));
-    }
-    const float scale = fitting_scale(warp_max(greatest));
-    factor = kLog2e / scale;
-    const auto part = [&](float2 x) {
-      return half_of(make_float2(x.x * scale, x.y * scale), g % 2 == 0);
-    };
-#pragma unroll
-    for (int k = 0; k < kSteps; ++k) q[k] = make_uint2(part(pairs[k][0]), part(pairs[k][1]));
+    for (int k = 0; k < kSteps; ++k) q[k] = make_uint2(column[8 * k], column[8 * k + 4]);
+    factor = factors[t];
   }
 
-  // The first n_keys of 16, whose rows lie row_bytes apart.
-  __device__ void add(const std::uint8_t* keys,
-                      const std::uint8_t* of_value,
-                      int row_bytes,
-                      int n_keys) {
+  __device__ void add(const KeyTile& first, const KeyTile& second) {
     const int lane = threadIdx.x % kWarpSize, g = lane / 4, t = lane % 4;
-    float scores[4] = {};
-    const std::uint8_t* row = keys + lane % 16 * row_bytes + lane / 16 * 16;
+    const KeyTile* tiles[2] = {&first, &second};
+    float scores[2][4] = {};
 #pragma unroll
-    for (int k = 0; k < kSteps; ++k) {
-      std::uint32_t tiles[4];
-      load_tiles(tiles, row + 32 * k);
-      multiply_add(scores, tiles, q[k].x, q[k].y);
-    }
-    float s[2];
+    for (int k = 0; k < kSteps; ++k)
+#pragma unroll
+      for (int i = 0; i < 2; ++i) {
+        std::uint32_t part[4];
+        load_tiles(part, tiles[i]->keys + lane % 16 * kRowBytes + lane / 16 * 16 + 32 * k);
+        multiply_add(scores[i], part, q[k].x, q[k].y);
+      }
+    float s[2][2];
 #pragma unroll
     for (int i = 0; i < 2; ++i)
-      s[i] = g + 8 * i < n_keys ? (scores[2 * i] + scores[2 * i + 1]) * factor : -INFINITY;
+#pragma unroll
+      for (int j = 0; j < 2; ++j)
+        s[i][j] = g + 8 * j < tiles[i]->n ? (scores[i][2 * j] + scores[i][2 * j + 1]) * factor
+                                          : -INFINITY;
 
     // The greatest so far is followed only when it is left far behind.
     constexpr float kSlack = 8;
-    float greatest = fmaxf(s[0], s[1]);
+    float greatest = fmaxf(fmaxf(s[0][0], s[0][1]), fmaxf(s[1][0], s[1][1]));
     if (__any_sync(kAllLanes, greatest > max + kSlack)) {
 #pragma unroll
       for (int distance = 4; distance < kWarpSize; distance *= 2)
@@ -152,24 +145,30 @@ struct Attended {
 #pragma unroll
         for (int i = 0; i < 4; ++i) values[k][i] *= rescale;
     }
-    const float p[2] = {fast_exp2(s[0] - max), fast_exp2(s[1] - max)};
-    sum += p[0] + p[1];
-
-    // As columns: from where keys 2t and 2t + 1, and those 8 further, are with head g / 2.
-    const int source = 8 * t + g / 2;
-    float weight[4];
+    std::uint32_t columns[2][2];
 #pragma unroll
-    for (int i = 0; i < 4; ++i) weight[i] = __shfl_sync(kAllLanes, p[i / 2], source + i % 2 * 4);
-    const bool is_first = g % 2 == 0;
-    const std::uint32_t low = half_of(make_float2(weight[0], weight[1]), is_first),
-                        high = half_of(make_float2(weight[2], weight[3]), is_first);
-    const std::uint8_t* value =
-        of_value + (lane / 16 * 8 + lane % 8) * row_bytes + lane % 16 / 8 * 16;
+    for (int i = 0; i < 2; ++i) {
+      const float p[2] = {fast_exp2(s[i][0] - max), fast_exp2(s[i][1] - max)};
+      sum += p[0] + p[1];
+      // As columns: from where keys 2t and 2t + 1, and those 8 further, are with head g / 2.
+      const int source = 8 * t + g / 2;
+      float weight[4];
 #pragma unroll
-    for (int k = 0; k < kSteps; ++k) {
-      std::uint32_t tiles[4];
-      load_tiles_transposed(tiles, value + 32 * k);
-      multiply_add(values[k], tiles, low, high);
+      for (int j = 0; j < 4; ++j) weight[j] = __shfl_sync(kAllLanes, p[j / 2], source + j % 2 * 4);
+      const bool is_first = g % 2 == 0;
+      columns[i][0] = half_of(make_float2(weight[0], weight[1]), is_first);
+      columns[i][1] = half_of(make_float2(weight[2], weight[3]), is_first);
+    }
+#pragma unroll
+    for (int i = 0; i < 2; ++i) {
+      const std::uint8_t* value =
+          tiles[i]->values + (lane / 16 * 8 + lane % 8) * kRowBytes + lane % 16 / 8 * 16;
+#pragma unroll
+      for (int k = 0; k < kSteps; ++k) {
+        std::uint32_t part[4];
+        load_tiles_transposed(part, value + 32 * k);
+        multiply_add(values[k], part, columns[i][0], columns[i][1]);
+      }
     }
   }
 };

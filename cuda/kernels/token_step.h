@@ -13,13 +13,16 @@ namespace haikuda::cuda {
 
 // Of a block: warps that multiply and do all else, and those that copy weights for them.
 constexpr int kTokenWarps = 8, kTokenThreads = kTokenWarps * 32;
-constexpr int kTokenFeeders = 4;
+constexpr int kTokenFeeders = 4;  // at most
+// Warps that share a slot of weights, neighbouring units each; groups of them take slots in turn.
+constexpr int kTokenSharers = 4, kTokenGroups = kTokenWarps / kTokenSharers;
 // Rows of weights: two that belong together, a pair; those that a matrix unit takes together, a
 // tile.
 constexpr int kTokenRows = 2, kTokenTileRows = 8, kTokenTilePairs = kTokenTileRows / kTokenRows;
-constexpr int kTokenUnit = 32;   // columns that a matrix unit takes at a time
-constexpr int kTokenSpan = 32;   // units of a slot, at most
-constexpr int kTokenSlots = 16;  // of the ring, at most; a multiple of kTokenFeeders
+constexpr int kTokenUnit = 32;  // columns that a matrix unit takes at a time
+// Units of a slot that one warp takes.
+constexpr int kTokenLeastUnits = 4, kTokenMostUnits = 8;
+constexpr int kTokenSlots = 32;  // of the ring, at most
 constexpr int kTokenBatch = 16;  // tiles whose sums are finished together
 constexpr int kTokenBatchRows = kTokenBatch * kTokenTileRows;
 constexpr int kTokenSums = kTokenWarps * kTokenBatchRows;
@@ -28,6 +31,29 @@ constexpr int kTokenHeads = 4;  // query heads of a block that takes a split of 
 constexpr int kTokenSplits = 132;
 // Up to so many past keys a block takes one query head and all its keys.
 constexpr int kTokenKeysAlone = 768;
+
+// Bytes of a unit of a row: of weights, and of their scales in a plane of their own; 0: no such
+// type.
+struct TokenUnitBytes {
+  int weights, side;
+
+  // Rows of scales are as many copies again, and half as many bytes.
+  int n_feeders() const { return side == 0 ? 2 : 4; }
+
+  // Spans of a row that has several are multiples of so many units, whose scales are 16 bytes.
+  int span(int n_spans) const { return side == 0 || n_spans == 1 ? kTokenSharers : 16 / side; }
+};
+inline TokenUnitBytes token_unit_bytes(DType dtype) {
+  switch (dtype) {
+    case DType::F16:
+    case DType::BF16:
+      return {2 * kTokenUnit, 0};
+    case DType::Q8_0:
+      return {kTokenUnit, 2};
+    default:
+      return {0, 0};
+  }
+}
 
 enum class TokenOutput {
   vector,   // y + bias
@@ -41,14 +67,17 @@ enum TokenStepOfLayer { kTokenQkv, kTokenOutput, kTokenGateUp, kTokenDown, kToke
 // Up to three matrices with the same x, but for what depends on the layer.
 struct alignas(16) TokenShape {
   TokenOutput output;
-  int cols, row_bytes;
-  int span_units, n_spans;         // of a slot, and slots of a tile; the last span may be shorter
-  int n_rows;                      // of all matrices
-  int first_row[3], first_out[3];  // of each, among all rows and in the output; INT_MAX: none
+  int cols;
+  int row_bytes, span_bytes;            // of weights; a slot has those of a span
+  int side_row_bytes, side_span_bytes;  // of their scales; 0: they have none
+  std::int64_t side_start[3];           // of each matrix, from its weights to its scales
+  float inverse_cols;
+  // Units of a slot, kTokenSharers · warp_units, but for the last of the n_spans slots of a tile.
+  int warp_units, span_units, last_units, n_spans;
+  int window;                          // slots on their way together, a multiple of n_feeders
+  int n_rows;                          // of all matrices
+  int first_row[3], first_out[3];      // of each, among all rows and in the output; INT_MAX: none
   int pairs_of_block, n_longer, unit;  // the first n_longer blocks take `unit` pairs more
-  // Warps that share a slot: 8, or 4 where a tile is one slot. Units of a slot that each takes, the
-  // last maybe fewer, and of a row's last slot.
-  int warps_of_slot_log2, warp_units, last_units;
 };
 constexpr int kTokenShapes = kTokenSteps + 1;
 
@@ -87,24 +116,26 @@ struct TokenParams {
   std::int64_t layer_stride;  // elements from one layer's to the next
   QkvShape shape;
   int n_tiles, tile_heads, n_splits, keys_alone;
+  int key_tiles, slots_of_key_tile;  // tiles of keys in a slot, and ceil(2^16 / that)
   int first_phase, end_phase;  // of n_layers · kTokenPhases + 1: all, or a few to be looked at
   unsigned long long* times;   // null, or (gridDim.x, phases, kTokenMarks) clocks, for a bench
   // Shared memory, in bytes: a ring of slots with kTokenTileRows rows each, then these.
-  int n_slots, slot_row_bytes, x_start, residual_start, sums_start, cos_sin_start, barriers_start,
-      shapes_start, steps_start;
+  int n_feeders, n_slots;  // the latter a multiple of the former
+  int slot_row_bytes, slot_side_start, x_start, residual_start, sums_start, cos_sin_start,
+      barriers_start, shapes_start, steps_start;
 
   __host__ __device__ int slot_bytes() const { return kTokenTileRows * slot_row_bytes; }
 };
 
-// Bytes of x, staged; and what attention needs in its place.
-std::size_t token_x_bytes(int cols);
+// Bytes of so many units of x, staged; and what attention needs in its place.
+std::size_t token_x_bytes(int n_units);
 std::size_t token_attention_bytes(int head_dim);
-// Bytes of a slot of the ring that attention needs at least.
-std::size_t token_key_slot_bytes(int head_dim);
+// Bytes of a tile of keys and that of their values: what attention needs of a slot at least.
+std::size_t token_key_tile_bytes(int head_dim);
 // Tagged values that a block hands on of its split of the keys.
 int token_partial_size(int tile_heads, int head_dim);
 
-// Dynamic shared memory that a block can have; 0 when the weights are neither F16 nor BF16.
+// Dynamic shared memory that a block can have; 0 when the weights are none of F16, BF16 and Q8_0.
 std::size_t most_token_bytes(DType dtype, int head_dim);
 // All blocks are resident at once, or the launch fails.
 void launch_token(const TokenParams& params,
@@ -116,6 +147,7 @@ void launch_token(const TokenParams& params,
 void count_token(unsigned* n_done, cudaStream_t stream);
 // out (n) = the values without their tags, in order; n is a multiple of kTokenUnit where they lie
 // in the order of matrix units (kernels/token_x.cuh), and even otherwise.
-void untag(float* out, const TaggedPair* values, int n, bool in_units, cudaStream_t stream);
+void untag(
+    float* out, const TaggedPair* values, int n, bool in_units, DType dtype, cudaStream_t stream);
 
 }  // namespace haikuda::cuda

@@ -21,25 +21,30 @@ namespace haikuda::cuda {
 
 // What blocks hand on lies in the order in which threads put it in place: groups of the two pairs
 // that have the same place in two chunks of a unit.
-constexpr int kGroupValues = 4;
+constexpr int kGroupValues = 4, kUnitGroups = kTokenUnit / kGroupValues;
+template <class Type>
 __host__ __device__ constexpr int place_in_units(int pair) {
-  const int chunk = pair % 16 / 4;
-  return pair / 16 * 16 + pair % 4 * 4 + chunk % 2 * 2 + chunk / 2;
+  const int slow = pair % 16 / 4, fast = pair % 4;
+  const int lane = Type::kChunksOfLane ? slow : fast, chunk = Type::kChunksOfLane ? fast : slow;
+  return pair / 16 * 16 + lane * 4 + chunk % 2 * 2 + chunk / 2;
 }
 struct XGroup {
   float2 low, high;  // of chunk 0 or 1, of chunk 2 or 3
 };
 // Of group `group` of x; kIsActivation: written by an earlier kernel.
-template <bool kIsActivation = false>
+template <class Type, bool kIsActivation = false>
 __device__ XGroup load_group(const float* x, int group) {
-  const int column = group / 8 * kTokenUnit + group % 2 * 8 + group % 8 / 2 * 2;
+  const int chunk = group % 2, lane = group % kUnitGroups / 2;
+  const int column = group / kUnitGroups * kTokenUnit +
+                     (Type::kChunksOfLane ? 8 * lane + 2 * chunk : 8 * chunk + 2 * lane);
   const auto* low = reinterpret_cast<const float2*>(x + column);
-  return kIsActivation ? XGroup{__ldcg(low), __ldcg(low + 8)} : XGroup{low[0], low[8]};
+  constexpr int kNext = Type::kChunksOfLane ? 2 : 8;
+  return kIsActivation ? XGroup{__ldcg(low), __ldcg(low + kNext)} : XGroup{low[0], low[kNext]};
 }
 
-// Types of weights: how a value is split, and the product of matrices.
-struct TokenF16 {
-  // Halves have an end, and become coarse near zero: what does not suit them is scaled.
+// How a value is split into two halves. Halves have an end, and become coarse near zero: what does
+// not suit them is scaled.
+struct SplitIntoHalves {
   static constexpr bool kHasRange = true;
   static __device__ void split(float2 x, std::uint32_t& high, std::uint32_t& low) {
     const __half2 h = __float22half2_rn(x);
@@ -48,11 +53,8 @@ struct TokenF16 {
     high = reinterpret_cast<const std::uint32_t&>(h),
     low = reinterpret_cast<const std::uint32_t&>(l);
   }
-  static __device__ void multiply(float (&sum)[4], const std::uint32_t (&w)[4], uint2 x) {
-    multiply_add(sum, w, x.x, x.y);
-  }
 };
-struct TokenBF16 {
+struct SplitIntoBf16 {
   static constexpr bool kHasRange = false;
   static __device__ void split(float2 x, std::uint32_t& high, std::uint32_t& low) {
     const __nv_bfloat162 h = __float22bfloat162_rn(x);
@@ -60,9 +62,6 @@ struct TokenBF16 {
     const __nv_bfloat162 l = __floats2bfloat162_rn(x.x - back.x, x.y - back.y);
     high = reinterpret_cast<const std::uint32_t&>(h),
     low = reinterpret_cast<const std::uint32_t&>(l);
-  }
-  static __device__ void multiply(float (&sum)[4], const std::uint32_t (&w)[4], uint2 x) {
-    multiply_add_bf16(sum, w, x.x, x.y);
   }
 };
 
@@ -77,6 +76,7 @@ __device__ inline int x_offset_of_lane() {
 // Of a vector that other blocks hand on.
 struct TokenX {
   static constexpr int kLoadsAhead = 5;
+  static constexpr bool kMayHaveGamma = false;
 
   const TaggedPair* in;
   unsigned tag;
@@ -91,6 +91,7 @@ struct TokenX {
 // of it, in shared memory, by groups; a thread touches its own alone.
 struct TokenResidual {
   static constexpr int kLoadsAhead = 2;
+  static constexpr bool kMayHaveGamma = true;
 
   const TaggedPair* in;
   unsigned tag;
@@ -140,31 +141,36 @@ struct alignas(16) XFactsOfBlock {
   }
 };
 
-// Puts a thread's groups of x in their place, times gamma unless that is null, times `scale`.
-// `first_gamma`: that of its first group, which was on its way before x was waited for. The block
-// needs a barrier before x is used.
+// Puts a thread's groups of x in their place, times gamma unless that is null, times `scale`. Units
+// that the last slot of a tile has no weights for are zeros. The block needs a barrier before x is
+// used.
 template <class Type, class Source>
-__device__ XFacts stage_x(std::uint8_t* to,
-                          const Source& in,
-                          int cols,
-                          const float* gamma,
-                          const XGroup& first_gamma,
-                          float scale) {
+__device__ XFacts stage_x(
+    std::uint8_t* to, const Source& in, const TokenShape& shape, const float* gamma, float scale) {
   constexpr int kLoadsAhead = Source::kLoadsAhead;
-  const int n = cols / kGroupValues, thread = static_cast<int>(threadIdx.x);
+  const int n = shape.cols / kGroupValues, thread = static_cast<int>(threadIdx.x);
+  const auto put = [to](int group, uint2 high, uint2 low) {
+    auto* column = reinterpret_cast<uint2*>(to + group / kUnitGroups * kXUnitBytes +
+                                            group % 2 * 64 + group % kUnitGroups / 2 * 8);
+    column[0] = high, column[4] = low;
+  };
   XFacts facts;
 #pragma unroll 1  // instructions are fetched cold: small code is fast code
   for (int first = thread; first < n; first += kLoadsAhead * kTokenThreads) {
     AskedPairs asked[kLoadsAhead];
-#pragma unroll
-    for (int l = 0; l < kLoadsAhead; ++l)
-      if (first + l * kTokenThreads < n) asked[l] = in.ask(first + l * kTokenThreads);
+    XGroup factors[kLoadsAhead];
 #pragma unroll
     for (int l = 0; l < kLoadsAhead; ++l) {
       const int group = first + l * kTokenThreads;
       if (group >= n) break;
-      XGroup g = first_gamma;
-      if (gamma != nullptr && group != thread) g = load_group(gamma, group);
+      asked[l] = in.ask(group);
+      if constexpr (Source::kMayHaveGamma)
+        if (gamma != nullptr) factors[l] = load_group<Type>(gamma, group);
+    }
+#pragma unroll
+    for (int l = 0; l < kLoadsAhead; ++l) {
+      const int group = first + l * kTokenThreads;
+      if (group >= n) break;
       const XGroup x = in.receive(asked[l], group);
       float2 pairs[2] = {x.low, x.high};
       std::uint32_t high[2], low[2];
@@ -172,20 +178,22 @@ __device__ XFacts stage_x(std::uint8_t* to,
       for (int p = 0; p < 2; ++p) {
         float2& pair = pairs[p];
         facts.squares += pair.x * pair.x + pair.y * pair.y;
-        if (gamma != nullptr) {
-          const float2 factor = p == 0 ? g.low : g.high;
-          pair.x *= factor.x, pair.y *= factor.y;
-        }
+        if constexpr (Source::kMayHaveGamma)
+          if (gamma != nullptr) {
+            const float2 factor = p == 0 ? factors[l].low : factors[l].high;
+            pair.x *= factor.x, pair.y *= factor.y;
+          }
         if constexpr (Type::kHasRange)
           facts.greatest = max(facts.greatest, max(magnitude_bits(pair.x), magnitude_bits(pair.y)));
         Type::split(make_float2(scale * pair.x, scale * pair.y), high[p], low[p]);
       }
-      auto* column = reinterpret_cast<uint2*>(to + group / 8 * kXUnitBytes + group % 2 * 64 +
-                                              group % 8 / 2 * 8);
-      column[0] = make_uint2(high[0], high[1]);
-      column[4] = make_uint2(low[0], low[1]);
+      put(group, make_uint2(high[0], high[1]), make_uint2(low[0], low[1]));
     }
   }
+  // To the end of the last slot.
+  for (int group = n + thread; group < shape.n_spans * shape.span_units * kUnitGroups;
+       group += kTokenThreads)
+    put(group, {}, {});
   return facts;
 }
 

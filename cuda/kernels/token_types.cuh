@@ -1,0 +1,114 @@
+// The types of weights that the kernel which decodes a token multiplies: how a slot's row lies in
+// shared memory, and a warp's product of its units. Included by token.cu alone.
+//
+// Lane (g, t) = (lane / 4, lane % 4) of a warp gives matrix units two neighbouring columns of each
+// of the four chunks of a unit, of row g; products with chunks 0 and 2 come back as elements 0 and
+// 1 of lane (g, 0), those with chunks 1 and 3 as elements 2 and 3 of lane (g, 1).
+#pragma once
+
+#include "cuda/kernels/token_x.cuh"
+
+namespace haikuda::cuda {
+
+// The sum of kChains sums, so that no product waits for the one before.
+template <int kChains>
+__device__ void total_of(float (&total)[4], const float (&sums)[kChains][4]) {
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    total[i] = sums[0][i];
+#pragma unroll
+    for (int c = 1; c < kChains; ++c) total[i] += sums[c][i];
+  }
+}
+
+// Two bytes a weight, which matrix units take as they are: chunks are 8 neighbouring columns.
+template <class Split, void (*kMultiply)(float (&)[4], const std::uint32_t (&)[4], uint2)>
+struct TokenPlain : Split {
+  static constexpr bool kChunksOfLane = false;
+  static constexpr int kUnitBytes = 2 * kTokenUnit, kSideBytes = 0;
+
+  static __device__ int offset_of_lane(int row_bytes) {
+    const int lane = static_cast<int>(threadIdx.x) % kWarpSize;
+    return lane % kTokenTileRows * row_bytes + lane / kTokenTileRows * 16;
+  }
+  // total = the products of the warp's units. Beyond unit `last` x is zero, whatever it meets.
+  template <int kUnits>
+  static __device__ void multiply(float (&total)[4],
+                                  const std::uint8_t* weights,
+                                  const std::uint8_t*,
+                                  int last,
+                                  const uint2 (&x)[kUnits]) {
+    constexpr int kChains = 3;
+    std::uint32_t w[kUnits][4];
+    if (last < kUnits - 1) [[unlikely]] {
+#pragma unroll
+      for (int i = 0; i < kUnits; ++i) load_tiles(w[i], weights + min(i, last) * kUnitBytes);
+    } else {
+#pragma unroll
+      for (int i = 0; i < kUnits; ++i) load_tiles(w[i], weights + i * kUnitBytes);
+    }
+    float sums[kChains][4] = {};
+#pragma unroll
+    for (int i = 0; i < kUnits; ++i) kMultiply(sums[i % kChains], w[i], x[i]);
+    total_of(total, sums);
+  }
+};
+
+__device__ inline void multiply_f16(float (&sum)[4], const std::uint32_t (&w)[4], uint2 x) {
+  multiply_add(sum, w, x.x, x.y);
+}
+__device__ inline void multiply_bf16(float (&sum)[4], const std::uint32_t (&w)[4], uint2 x) {
+  multiply_add_bf16(sum, w, x.x, x.y);
+}
+using TokenF16 = TokenPlain<SplitIntoHalves, multiply_f16>;
+using TokenBF16 = TokenPlain<SplitIntoBf16, multiply_bf16>;
+
+// Integers of 8 bits, which halves hold, and a scale a unit, which multiplies sums. A lane has 8
+// neighbouring columns, of which a chunk takes two.
+struct TokenQ8_0 : SplitIntoHalves {
+  static constexpr bool kChunksOfLane = true;
+  static constexpr int kUnitBytes = kTokenUnit, kSideBytes = 2;
+
+  static __device__ int offset_of_lane(int row_bytes) {
+    const int lane = static_cast<int>(threadIdx.x) % kWarpSize;
+    return lane / 4 * row_bytes + lane % 4 * 8;
+  }
+  // Bytes 2i and 2i + 1 of a word as halves: 1152 + q, less 1152.
+  static __device__ std::uint32_t halves_of(std::uint32_t unsigned_bytes, std::uint32_t selector) {
+    const std::uint32_t bits = __byte_perm(unsigned_bytes, 0x64646464u, selector);
+    const __half2 value =
+        __hsub2(reinterpret_cast<const __half2&>(bits),
+                __halves2half2(__ushort_as_half(0x6480), __ushort_as_half(0x6480)));
+    return reinterpret_cast<const std::uint32_t&>(value);
+  }
+  template <int kUnits>
+  static __device__ void multiply(float (&total)[4],
+                                  const std::uint8_t* weights,
+                                  const std::uint8_t* scales,
+                                  int last,
+                                  const uint2 (&x)[kUnits]) {
+    uint2 q[kUnits];
+    std::uint16_t scale[kUnits];
+#pragma unroll
+    for (int i = 0; i < kUnits; ++i) {
+      const int unit = min(i, last);
+      q[i] = *reinterpret_cast<const uint2*>(weights + unit * kUnitBytes);
+      scale[i] = reinterpret_cast<const std::uint16_t*>(scales)[unit];
+    }
+#pragma unroll
+    for (int i = 0; i < 4; ++i) total[i] = 0;
+#pragma unroll
+    for (int i = 0; i < kUnits; ++i) {
+      const std::uint32_t low = q[i].x ^ 0x80808080u, high = q[i].y ^ 0x80808080u;
+      const std::uint32_t w[4] = {halves_of(low, 0x4140), halves_of(low, 0x4342),
+                                  halves_of(high, 0x4140), halves_of(high, 0x4342)};
+      float sum[4] = {};
+      multiply_add(sum, w, x[i].x, x[i].y);
+      const float factor = __half2float(__ushort_as_half(scale[i]));
+#pragma unroll
+      for (int j = 0; j < 4; ++j) total[j] += factor * sum[j];
+    }
+  }
+};
+
+}  // namespace haikuda::cuda
