@@ -9,6 +9,15 @@ std::string version_text(int version) {
   return fmt::format("{}.{}", version / 1000, version % 1000 / 10);
 }
 
+// Of the current device.
+int attribute_or_zero(cudaDeviceAttr attribute) {
+  int device = 0, value = 0;
+  if (cudaGetDevice(&device) != cudaSuccess ||
+      cudaDeviceGetAttribute(&value, attribute, device) != cudaSuccess)
+    return 0;
+  return value;
+}
+
 }  // namespace
 
 ExitCode exit_code_of(cudaError_t error) {
@@ -25,6 +34,7 @@ ExitCode exit_code_of(cudaError_t error) {
     case cudaErrorDevicesUnavailable:
     case cudaErrorStubLibrary:
     case cudaErrorNoKernelImageForDevice:
+    case cudaErrorInvalidDeviceFunction:  // the same, where a kernel is asked for before a launch
     case cudaErrorUnsupportedPtxVersion:
     case cudaErrorJitCompilerNotFound:
     case cudaErrorOperatingSystem:
@@ -40,11 +50,13 @@ std::string describe_no_gpu(cudaError_t error) {
   if (cudaRuntimeGetVersion(&runtime) != cudaSuccess) runtime = 0;
   (void)cudaGetLastError();
   if (driver == 0) return "no NVIDIA driver is installed here (libcuda.so.1 was not found)";
-  if (error == cudaErrorNoKernelImageForDevice || error == cudaErrorUnsupportedPtxVersion)
+  if (error == cudaErrorNoKernelImageForDevice || error == cudaErrorInvalidDeviceFunction ||
+      error == cudaErrorUnsupportedPtxVersion)
     return fmt::format(
-        "this program was not built for this GPU's architecture ({}); rebuild it with "
-        "-DCMAKE_CUDA_ARCHITECTURES=native",
-        cudaGetErrorString(error));
+        "this program was not built for this GPU, of compute capability {}.{} ({}); rebuild it "
+        "with -DCMAKE_CUDA_ARCHITECTURES=native",
+        attribute_or_zero(cudaDevAttrComputeCapabilityMajor),
+        attribute_or_zero(cudaDevAttrComputeCapabilityMinor), cudaGetErrorString(error));
   if (error == cudaErrorInsufficientDriver)
     return fmt::format(
         "the NVIDIA driver supports CUDA {}, this program was built with CUDA {}; update the "
@@ -58,8 +70,7 @@ std::string describe_no_gpu(cudaError_t error) {
 void throw_cuda_error(cudaError_t error, const char* call, const char* file, int line) {
   const ExitCode code = exit_code_of(error);
   (void)cudaGetLastError();  // an error that is not sticky must not show up again in a later check
-  if (code == ExitCode::no_gpu)
-    throw Error(code, fmt::format("no usable GPU: {}", describe_no_gpu(error)));
+  if (code == ExitCode::no_gpu) throw Error(code, describe_no_gpu(error));
   const char* name = cudaGetErrorName(error);
   const char* text = cudaGetErrorString(error);
   if (code == ExitCode::out_of_memory)

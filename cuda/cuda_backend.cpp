@@ -65,8 +65,7 @@ void check_memory(const Model& model, const ForwardSizes& sizes, const CudaDevic
 // Used by one thread at a time, the one that created it: the device is a property of the thread.
 class CudaBackend : public Backend {
  public:
-  // While the weights are on their way, the rest is made. Its kernels are the first to run, so that
-  // here is found out whether this program holds code for this GPU.
+  // While the weights are on their way, the rest is made.
   CudaBackend(const Model& model, const BackendOptions& options, const CudaDevice& device)
       : n_vocab_(model.config.n_vocab),
         index_(options.device_index),

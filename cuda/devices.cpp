@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include "cuda/check.h"
+#include "cuda/ops.h"
 
 namespace haikuda {
 namespace {
@@ -81,6 +82,7 @@ CudaDevice open_device(int index) {
                 fmt::format("there is no CUDA device {}: {} can be seen, numbered from 0", index,
                             n_devices));
   CUDA_CHECK(cudaSetDevice(index));
+  require_kernels();
   CudaDevice device;
   CUDA_CHECK(cudaMemGetInfo(&device.free_bytes, &device.total_bytes));
   device.index = index;

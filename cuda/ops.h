@@ -186,6 +186,9 @@ void silu_mul_half_rows(
     __half* gate_up, float* scale, int n, int n_ff, float in_factor, cudaStream_t stream);
 // *out = value: the way inputs of later launches change.
 void set_int(int* out, int value, cudaStream_t stream);
+// Throws Error(no_gpu) where this program holds no code for the current device. Launches nothing;
+// loads the code of the kernels of elementwise.cu, which every run needs.
+void require_kernels();
 
 // ---- rope.cu
 

@@ -123,4 +123,9 @@ void set_int(int* out, int value, cudaStream_t stream) {
   launch(set_int_kernel, grid_of(1), 1, stream, out, value);
 }
 
+void require_kernels() {
+  cudaFuncAttributes attributes{};
+  CUDA_CHECK(cudaFuncGetAttributes(&attributes, set_int_kernel));
+}
+
 }  // namespace haikuda::cuda

@@ -1,4 +1,5 @@
-"""A driver that is missing, too old or out of order, on a machine without one: a library that claims to be it."""
+"""A driver that is missing, too old or out of order, and a GPU that this program holds no code for, on a machine without
+one: a library that claims to be the driver, an executable whose CUDA runtime claims the GPU."""
 import os
 import subprocess
 
@@ -57,3 +58,43 @@ class Driver(CommandLineTest):
             with self.subTest(arguments):
                 out = self.run_raw(*arguments, env=self.environment((self.OLD, 0)))
                 self.assertEqual((out.code, out.stderr), (0, ""))
+
+
+class ForeignGpu(CommandLineTest):
+    label = "faults"
+    FLAGS = ["-p", "hello", "-n", 4, "--temp", 0]
+    # How the runtime says it: cudaErrorNoKernelImageForDevice, cudaErrorInvalidDeviceFunction, and, where there was PTX to
+    # compile, cudaErrorUnsupportedPtxVersion.
+    ERRORS = {209: "no kernel image is available for execution on the device", 98: "invalid device function",
+              222: "the provided PTX was compiled with an unsupported toolchain"}
+    REASON = "CUDA device 0: this program was not built for this GPU, of compute capability 7.5 ("
+
+    def setUp(self):
+        super().setUp()
+        self.program = self.place.maker.parent / "cuda" / "haikuda_foreign_gpu"
+        if not self.program.exists():
+            self.skipTest("this executable was built without CUDA")
+
+    def run_there(self, *arguments, error=209):
+        command = [self.program, *map(str, arguments)]
+        return self.run_command(command, env={"HAIKUDA_FOREIGN_GPU": str(error)})
+
+    def test_is_a_sentence(self):
+        for error, words in self.ERRORS.items():
+            for arguments in (self.FLAGS, ["chat"], ["bench"], ["diagnose"]):
+                with self.subTest((error, arguments)):
+                    out = self.run_there(*arguments, "-m", self.model, "--device", "cuda", error=error)
+                    self.assert_fails(5, "no usable CUDA device: " + self.REASON + words,
+                                      "rebuild it with -DCMAKE_CUDA_ARCHITECTURES=native; use --device cpu", out=out)
+        self.report(f"errors of a GPU that the program was not built for: {len(self.ERRORS)}, each refused with exit code 5")
+
+    def test_the_cpu_answers_instead(self):
+        want = self.run_model(*self.FLAGS, device="cpu").stdout
+        out = self.run_there("-m", self.model, "--device", "auto", *self.FLAGS)
+        self.assertEqual((out.code, out.stdout), (0, want), out.stderr)
+        self.assertEqual(out.stderr.count("haikuda: note: running on the CPU: " + self.REASON), 1, out.stderr)
+
+    def test_devices_lists_none(self):
+        out = self.run_there("devices")
+        self.assertEqual(out.code, 0, out.stderr)
+        self.assertIn("no usable GPU: " + self.REASON, out.text)
