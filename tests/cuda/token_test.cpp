@@ -1,0 +1,97 @@
+// The kernel that decodes a token, alone on a model as small as it takes: each of its instances.
+#include "cuda/token_program.h"
+
+#include "device_array.h"
+#include "model/rope_frequencies.h"
+#include "model_pair.h"
+
+namespace haikuda::test {
+namespace {
+
+constexpr int kTokens = 3;
+
+// Weights, cache and buffers, as Forward has them.
+struct TokenFixture {
+  explicit TokenFixture(const TinyModelOptions& options)
+      : tiny(options),
+        weights(tiny.model),
+        cache(tiny.model.config, kTokens),
+        tokens(random_tokens(kTokens, tiny.model.config.n_vocab, 3)),
+        ids(tokens),
+        x(static_cast<std::size_t>(tiny.model.config.n_embd)),
+        logits(static_cast<std::size_t>(tiny.model.config.n_vocab)),
+        cos_sin(static_cast<std::size_t>(kTokens * tiny.model.config.rope.n_dims)),
+        best(cuda::kMaxGemvBlocks),
+        position(1),
+        program(make_program()) {}
+
+  // By the instance with marks, or that without.
+  std::vector<float> logits_at(int i, bool is_timed) const {
+    const cudaStream_t stream = test_stream().get();
+    cuda::set_int(position.data(), i, stream);
+    cuda::embed(x.data(), weights.token_embd, ids.data(), position.data(), 1, stream);
+    if (is_timed) {
+      const int n_phases = program->head_phase() + 1;
+      const DeviceArray<unsigned long long> marks(
+          static_cast<std::size_t>(program->n_blocks() * n_phases * cuda::kTokenMarks));
+      program->run_timed(marks.data(), stream);
+      (void)marks.read();  // its guard bands
+    } else {
+      program->run(true, stream);
+    }
+    return logits.read();
+  }
+
+  TinyModel tiny;
+  cuda::DeviceWeights weights;
+  cuda::KvCache cache;
+  std::vector<int> tokens;
+  DeviceArray<int> ids;
+  DeviceArray<float> x, logits, cos_sin;
+  DeviceArray<cuda::ArgmaxResult> best;
+  DeviceArray<int> position;
+  std::unique_ptr<cuda::TokenProgram> program;  // null: the kernel does not take the model
+
+ private:
+  std::unique_ptr<cuda::TokenProgram> make_program() {
+    const Model& model = tiny.model;
+    const RopeFrequencies frequencies = rope_frequencies(model.config.rope, {});
+    const DeviceArray<double> radians(frequencies.radians);
+    cuda::rope_table(cos_sin.data(), radians.data(), frequencies.magnitude, kTokens,
+                     model.config.rope.n_dims / 2, test_stream().get());
+    weights.wait();
+    return cuda::TokenProgram::make(
+        model, weights, cache,
+        {x.data(), logits.data(), best.data(), position.data(), cos_sin.data()}, test_stream());
+  }
+};
+
+}  // namespace
+
+// qwen2 has biases and heads of 64, qwen3 norms of heads and heads of 128.
+TEST_CASE("token: every instance, keys of a block alone and shared out",
+          "[cuda][ops][token][sanitize]") {
+  if (cuda::device_attribute(cudaDevAttrComputeCapabilityMajor) < 9)
+    HAIKUDA_SKIP("a GPU before sm_90 does not decode by this kernel");
+  const std::string architecture = GENERATE(as<std::string>{}, "qwen2", "qwen3");
+  const DType type = GENERATE(DType::F16, DType::BF16);
+  CAPTURE(architecture, dtype_name(type));
+  const TokenFixture f({.architecture = architecture,
+                        .dtype = type,
+                        .n_layers = 1,
+                        .n_embd = 128,
+                        .n_heads = 2,
+                        .n_kv_heads = 1,
+                        .n_ff = 64});
+  REQUIRE(f.tiny.model.config.head_dim == (architecture == "qwen2" ? 64 : 128));
+  REQUIRE(f.program != nullptr);
+  const auto cpu = f.tiny.on_cpu();
+  for (int i = 0; i < kTokens; ++i) {
+    CAPTURE(i);
+    if (i == 1) f.program->set_keys_alone(0);
+    const auto token = std::span(f.tokens).subspan(static_cast<std::size_t>(i), 1);
+    CHECK_THAT(f.logits_at(i, i == 2), NmseBelow(logits_after(*cpu, token), 1e-5));
+  }
+}
+
+}  // namespace haikuda::test
