@@ -66,6 +66,18 @@ struct TokenFixture {
   }
 };
 
+// Each token's logits as the CPU's; keys of a block alone, then shared out, then with marks.
+void check_tokens(const TokenFixture& f) {
+  REQUIRE(f.program != nullptr);
+  const auto cpu = f.tiny.on_cpu();
+  for (int i = 0; i < kTokens; ++i) {
+    CAPTURE(i);
+    if (i == 1) f.program->set_keys_alone(0);
+    const auto token = std::span(f.tokens).subspan(static_cast<std::size_t>(i), 1);
+    CHECK_THAT(f.logits_at(i, i == 2), NmseBelow(logits_after(*cpu, token), 1e-5));
+  }
+}
+
 }  // namespace
 
 // qwen2 has biases and heads of 64, qwen3 norms of heads and heads of 128.
@@ -74,7 +86,7 @@ TEST_CASE("token: every instance, keys of a block alone and shared out",
   if (cuda::device_attribute(cudaDevAttrComputeCapabilityMajor) < 9)
     HAIKUDA_SKIP("a GPU before sm_90 does not decode by this kernel");
   const std::string architecture = GENERATE(as<std::string>{}, "qwen2", "qwen3");
-  const DType type = GENERATE(DType::F16, DType::BF16);
+  const DType type = GENERATE(DType::F16, DType::BF16, DType::Q8_0);
   CAPTURE(architecture, dtype_name(type));
   const TokenFixture f({.architecture = architecture,
                         .dtype = type,
@@ -84,14 +96,24 @@ TEST_CASE("token: every instance, keys of a block alone and shared out",
                         .n_kv_heads = 1,
                         .n_ff = 64});
   REQUIRE(f.tiny.model.config.head_dim == (architecture == "qwen2" ? 64 : 128));
-  REQUIRE(f.program != nullptr);
-  const auto cpu = f.tiny.on_cpu();
-  for (int i = 0; i < kTokens; ++i) {
-    CAPTURE(i);
-    if (i == 1) f.program->set_keys_alone(0);
-    const auto token = std::span(f.tokens).subspan(static_cast<std::size_t>(i), 1);
-    CHECK_THAT(f.logits_at(i, i == 2), NmseBelow(logits_after(*cpu, token), 1e-5));
-  }
+  check_tokens(f);
+}
+
+// 20 to 32 units a row: 5 to 8 for each of the four warps that share a slot; then rows of several
+// slots, of which the last is shorter.
+TEST_CASE("token: rows of every length", "[cuda][ops][token]") {
+  if (cuda::device_attribute(cudaDevAttrComputeCapabilityMajor) < 9)
+    HAIKUDA_SKIP("a GPU before sm_90 does not decode by this kernel");
+  const int n_embd = GENERATE(576, 640, 768, 896, 1024, 1152);
+  const DType type = GENERATE(DType::F16, DType::BF16, DType::Q8_0);
+  CAPTURE(n_embd, dtype_name(type));
+  check_tokens(TokenFixture({.architecture = "qwen2",
+                             .dtype = type,
+                             .n_layers = 1,
+                             .n_embd = n_embd,
+                             .n_heads = n_embd / 64,
+                             .n_kv_heads = 1,
+                             .n_ff = n_embd == 896 ? 4864 : 2432}));
 }
 
 }  // namespace haikuda::test
