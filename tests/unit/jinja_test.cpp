@@ -1,6 +1,6 @@
 // The Jinja interpreter through its only door, ChatTemplate: expressions against jinja2, limits,
 // messages.
-#include <chrono>
+#include <ctime>
 #include <fstream>
 #include <sstream>
 
@@ -196,14 +196,13 @@ TEST_CASE("jinja: a hostile template ends in an error, soon", "[text][template]"
   };
   for (const auto& [source, problem] : cases) {
     CAPTURE(source.substr(0, 120), source.size(), problem);
-    const auto start = std::chrono::steady_clock::now();
+    const std::clock_t start = std::clock();  // the processor's time: others may be busy
     if (problem.empty()) {
       CHECK_NOTHROW(render(source));
     } else {
       CHECK_THAT(message_of(source), contains_text(problem));
     }
-    CHECK(std::chrono::steady_clock::now() - start <
-          std::chrono::seconds(20));  // typically under one
+    CHECK(std::clock() - start < 20 * CLOCKS_PER_SEC);  // typically under one second
   }
 }
 

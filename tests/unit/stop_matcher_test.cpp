@@ -1,7 +1,7 @@
 #include "text/stop_matcher.h"
 
 #include <algorithm>
-#include <chrono>
+#include <ctime>
 #include <optional>
 #include <string>
 #include <vector>
@@ -105,9 +105,9 @@ TEST_CASE("stop_matcher: characters stay whole", "[text][stop]") {
 TEST_CASE("stop_matcher: linear for the worst strings", "[text][stop]") {
   const std::vector<std::string> stops = {std::string(5000, 'a') + "b"};
   const std::string text(1'000'000, 'a');
-  const auto start = std::chrono::steady_clock::now();
+  const std::clock_t start = std::clock();  // the processor's time: others may be busy
   CHECK(run(stops, text, 1000).text == text);
-  CHECK(std::chrono::steady_clock::now() - start < std::chrono::seconds(5));
+  CHECK(std::clock() - start < 5 * CLOCKS_PER_SEC);
 }
 
 }  // namespace
