@@ -75,10 +75,19 @@ class Patience {
   unsigned spent_ = 0;
 };
 
-__device__ inline float wait_for_value(const Tagged* from, unsigned tag) {
-  std::uint64_t bits = ask_value(from);
-  for (Patience patience; !has_tag(bits, tag); bits = ask_value(from)) patience.spend();
-  return value_of(bits);
+// out[i] = the value at at(i). All are asked for together, and again until all are there.
+template <int kN, class At>
+__device__ void wait_for_values(float (&out)[kN], const At& at, unsigned tag) {
+  for (Patience patience;; patience.spend()) {
+    std::uint64_t bits[kN];
+#pragma unroll
+    for (int i = 0; i < kN; ++i) bits[i] = ask_value(at(i));
+    bool has_all = true;
+#pragma unroll
+    for (int i = 0; i < kN; ++i)
+      has_all = has_all && has_tag(bits[i], tag), out[i] = value_of(bits[i]);
+    if (has_all) return;
+  }
 }
 // Of what was asked for; asks again until it is there.
 __device__ inline float2 wait_for_pair(std::uint64_t asked, const TaggedPair* from, unsigned tag) {

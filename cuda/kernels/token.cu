@@ -55,18 +55,19 @@ __device__ void feed(const TokenParams& params,
   const TokenRing ring(tables);
   int turn = feeder;
   place.advance(turn, ring.n_slots);
-  int n_past = -1;  // not known yet
+  Part part{};
+  bool knows_part = false;
   for (int phase = params.first_phase; phase < params.end_phase; ++phase) {
     const int step = step_of(phase);
     if (phase % kTokenPhases != kPhaseAttend) {
       feed_step(ring, place, turn, tables.step_at(step), tables.shape_at(step), params);
       continue;
     }
-    if (n_past < 0) {
+    if (!knows_part) {
       wait_for_predecessors();  // who wrote the cache
-      n_past = *static_cast<const volatile int*>(params.position);
+      part = token_part(params, *static_cast<const volatile int*>(params.position));
+      knows_part = true;
     }
-    const Part part = token_part(params, n_past);
     const int layer = phase / kTokenPhases;
     feed_keys<kDim>(ring, place, turn, params, layer, part);
   }
@@ -79,6 +80,7 @@ __global__ __launch_bounds__(kMostTokenThreads,
   __shared__ XFactsOfBlock facts_of[2];
   __shared__ unsigned first_tag_of_token;
   __shared__ int past_of_token;
+  __shared__ Part part_of_token;  // the same in all layers
   let_dependents_start();
   const int thread = static_cast<int>(threadIdx.x), warp = thread / kWarpSize;
   prepare_shared(params);
@@ -96,6 +98,7 @@ __global__ __launch_bounds__(kMostTokenThreads,
     const unsigned n_done = *static_cast<const volatile unsigned*>(params.n_done);
     if (thread == 0) {
       past_of_token = n_past;
+      part_of_token = token_part(params, n_past);
       first_tag_of_token = n_done * static_cast<unsigned>(params.n_layers) + 1;
     }
     auto* residual = shared.at<float4>(params.residual_start);
@@ -123,7 +126,7 @@ __global__ __launch_bounds__(kMostTokenThreads,
     const unsigned tag = first_tag_of_token + static_cast<unsigned>(layer);
     mark(0);
     if (phase % kTokenPhases == kPhaseAttend) {
-      attend<Type, kDim>(params, here, place, layer, past_of_token, tag);
+      attend<Type, kDim>(params, here, place, layer, part_of_token, past_of_token, tag);
       sync_consumers();  // x may take the place again
       mark(3);
       continue;

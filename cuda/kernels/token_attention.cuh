@@ -138,7 +138,7 @@ __device__ void attend_part(const TokenParams& params,
 }
 
 // The block's head: the sum of what all splits of its keys have found.
-template <class Type>
+template <class Type, int kDim>
 __device__ void combine_splits(
     const TokenParams& params, float* shared, int head, int n_splits, unsigned tag) {
   static_assert(kTokenSplits <= attend_token_parts::kMostSplits &&
@@ -153,41 +153,43 @@ __device__ void combine_splits(
   const std::int64_t step = token_partial(params.tile_heads, head_dim);
   const Tagged* first = partial_of(params, tile * params.n_splits);
   if (thread < kWarpSize) {
+    constexpr int kEach = (kTokenSplits + kWarpSize - 1) / kWarpSize;
+    float parts[2 * kEach];  // max and sum of splits lane, lane + 32 …
+    const auto split_of = [&](int i) { return lane + i / 2 * kWarpSize; };
+    wait_for_values(
+        parts,
+        [&](int i) {
+          return first + min(split_of(i), n_splits - 1) * step + i % 2 * kTokenHeads + h;
+        },
+        tag);
     float max = -INFINITY, sum = 0;
-    for (int s = lane; s < n_splits; s += kWarpSize)
-      max = fmaxf(max, weights[s] = wait_for_value(first + s * step + h, tag));
+#pragma unroll
+    for (int i = 0; i < 2 * kEach; i += 2) max = fmaxf(max, parts[i]);  // some twice
     max = warp_max(max);
-    for (int s = lane; s < n_splits; s += kWarpSize) {
-      const float part = wait_for_value(first + s * step + kTokenHeads + h, tag);
-      const float weight = part == 0 ? 0.0f : fast_exp2(weights[s] - max);
-      weights[s] = weight;
-      sum += weight * part;
+#pragma unroll
+    for (int i = 0; i < 2 * kEach; i += 2) {
+      if (split_of(i) >= n_splits) break;
+      const float weight = parts[i + 1] == 0 ? 0.0f : fast_exp2(parts[i] - max);
+      weights[split_of(i)] = weight;
+      sum += weight * parts[i + 1];
     }
     sum = warp_sum(sum);
     if (lane == 0) *total = sum;
   }
   // Elements of the head side by side; groups of threads share out the splits.
-  const int element = thread % kTokenDim, group = thread / kTokenDim;
-  constexpr int kGroups = kTokenThreads / kTokenDim;
-  sync_consumers();
+  const int element = thread % kDim, group = thread / kDim;
+  constexpr int kGroups = kTokenThreads / kDim;
+  constexpr int kAhead = 12;  // 33 splits at once where heads have 64 elements
+  const Tagged* values = first + 2 * kTokenHeads + h * head_dim + min(element, head_dim - 1);
   float sum = 0;
-  if (element < head_dim) {
-    constexpr int kAhead = 8;
-    const Tagged* values = first + 2 * kTokenHeads + h * head_dim + element;
-    for (int s = group; s < n_splits; s += kAhead * kGroups) {
-      std::uint64_t asked[kAhead];
+  for (int s = group; s < n_splits + group; s += kAhead * kGroups) {
+    float of_splits[kAhead];
+    wait_for_values(
+        of_splits, [&](int j) { return values + min(s + j * kGroups, n_splits - 1) * step; }, tag);
+    if (s == group) sync_consumers();  // weights
 #pragma unroll
-      for (int j = 0; j < kAhead; ++j)
-        asked[j] = ask_value(values + min(s + j * kGroups, n_splits - 1) * step);
-#pragma unroll
-      for (int j = 0; j < kAhead; ++j) {
-        const int split = s + j * kGroups;
-        if (split >= n_splits) break;
-        const float value = has_tag(asked[j], tag) ? value_of(asked[j])
-                                                   : wait_for_value(values + split * step, tag);
-        sum += weights[split] * value;
-      }
-    }
+    for (int j = 0; j < kAhead; ++j)
+      if (s + j * kGroups < n_splits) sum += weights[s + j * kGroups] * of_splits[j];
   }
   sums[thread] = sum;
   sync_consumers();
@@ -195,9 +197,10 @@ __device__ void combine_splits(
     float next = sums[element + 1];
 #pragma unroll
     for (int g = 1; g < kGroups; ++g)
-      sum += sums[g * kTokenDim + element], next += sums[g * kTokenDim + element + 1];
+      sum += sums[g * kDim + element], next += sums[g * kDim + element + 1];
+    const float factor = __fdividef(1.0f, *total);
     publish_pair(params.attended + place_in_units<Type>((head * head_dim + element) / 2),
-                 sum / *total, next / *total, tag);
+                 sum * factor, next * factor, tag);
   }
 }
 
@@ -207,15 +210,16 @@ __device__ __forceinline__ void attend(const TokenParams& params,
                                        const TokenTables& tables,
                                        RingPlace& place,
                                        int layer,
+                                       const Part& part_in_shared,
                                        int n_past,
                                        unsigned tag) {
-  const Part part = token_part(params, n_past);
+  const Part part = part_in_shared;
   auto& parts = *tables.shared.at<AttendedParts<kDim>>(params.x_start);
   if (part.n_here > 0) attend_part<Type>(params, tables, parts, place, layer, part, n_past, tag);
   const int block = static_cast<int>(blockIdx.x);
   if (part.n_splits > 1 && block < params.shape.n_heads) {
     sync_consumers();
-    combine_splits<Type>(params, reinterpret_cast<float*>(&parts), block, part.n_splits, tag);
+    combine_splits<Type, kDim>(params, reinterpret_cast<float*>(&parts), block, part.n_splits, tag);
   }
 }
 
