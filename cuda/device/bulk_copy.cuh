@@ -108,18 +108,6 @@ __device__ inline bool has_ended(CopyBarrier* barrier, unsigned parity) {
       : "memory");
   return has != 0;
 }
-// Until its phase of this parity has ended.
-__device__ inline void wait_for_barrier(CopyBarrier* barrier, unsigned parity) {
-  asm volatile(
-      "{\n"
-      ".reg .pred p;\n"
-      "wait:\n"
-      "mbarrier.try_wait.parity.shared::cta.b64 p, [%0], %1;\n"
-      "@!p bra wait;\n"
-      "}\n" ::"r"(shared_address(barrier)),
-      "r"(parity)
-      : "memory");
-}
 #else
 __device__ inline void init_barrier(CopyBarrier*, unsigned) {}
 __device__ inline void publish_barriers() {}
@@ -134,7 +122,6 @@ __device__ inline void copy_bulk(void*, const void*, unsigned, CopyBarrier*) {}
 __device__ inline bool has_ended(CopyBarrier*, unsigned) {
   return true;
 }
-__device__ inline void wait_for_barrier(CopyBarrier*, unsigned) {}
 #endif
 
 }  // namespace haikuda::cuda

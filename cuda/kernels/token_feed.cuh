@@ -44,18 +44,6 @@ struct TokenShare {
   __device__ int n_tiles() const { return (n_pairs + kTokenTilePairs - 1) / kTokenTilePairs; }
 };
 
-struct TokenRow {
-  int matrix;
-  int row;
-};
-// Row 0 or 1 of a pair.
-__device__ inline TokenRow row_of_pair(const TokenShape& shape, int pair, int row) {
-  if (shape.output == TokenOutput::gate_up) return {row, pair};
-  const int of_all = kTokenRows * pair + row;
-  const int matrix = (of_all >= shape.first_row[1]) + (of_all >= shape.first_row[2]);
-  return {matrix, of_all - shape.first_row[matrix]};
-}
-
 // The ring: slots of one size, each with two barriers, that it is full and that it is free again.
 // Tiles pass through it in the order of need. Feeders take its places in turn, as do groups of
 // warps that multiply in a step, with a barrier of all between steps; so whoever waits for a place
@@ -95,14 +83,9 @@ class TokenRing {
     return {at.slot - n + (is_round_before ? n_slots : 0), at.parity ^ (is_round_before ? 1u : 0u)};
   }
   // By all lanes of a warp.
-  __device__ void wait_until_full(const RingPlace& at) const {
-    while (!__all_sync(kAllLanes, has_ended(full(at), at.parity))) {
-    }
-  }
+  __device__ void wait_until_full(const RingPlace& at) const { wait(full(at), at.parity); }
   // The first time around nobody has to free it.
-  __device__ void wait_until_free(const RingPlace& at) const {
-    wait_for_barrier(free(at), at.parity ^ 1);
-  }
+  __device__ void wait_until_free(const RingPlace& at) const { wait(free(at), at.parity ^ 1); }
   // By all lanes of a warp, once they have read the slot; for so many of the block's warps.
   __device__ void say_free(const RingPlace& at, int n_warps) const {
     __syncwarp();
@@ -112,6 +95,11 @@ class TokenRing {
   int n_slots;
 
  private:
+  static __device__ void wait(CopyBarrier* barrier, unsigned parity) {
+    while (!__all_sync(kAllLanes, has_ended(barrier, parity))) {
+    }
+  }
+
   int slot_bytes_;
   std::uint8_t* bytes_;
   CopyBarrier* barriers_;  // (2, kTokenSlots): full, free
@@ -134,7 +122,7 @@ class RowSource {
 #pragma unroll
     for (int m = 0; m < 3; ++m) data_[m] = step.data[m] + (is_side ? shape.side_start[m] : 0);
   }
-  // Row 0 or 1 of a pair: as row_of_pair.
+  // Row 0 or 1 of a pair: of a gate and its up, or of all rows two neighbours.
   __device__ const std::uint8_t* row(int pair, int row) const {
     const int of_all = kTokenRows * pair + row;
     const bool is_second = is_gate_up_ ? row == 1 : of_all >= second_;

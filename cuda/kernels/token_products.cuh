@@ -132,11 +132,13 @@ struct TokenTarget {
 template <class Type>
 __device__ TokenTarget
 target_of(const TokenStep& step, const TokenShape& shape, const TokenFlow& flow, int pair) {
-  const TokenRow at = row_of_pair(shape, pair, 0);
-  const int out = (shape.first_out[at.matrix] + at.row) / 2;
-  const float* bias = step.bias[at.matrix];
+  const int of_all = kTokenRows * pair;
+  const int matrix = (of_all >= shape.first_row[1]) + (of_all >= shape.first_row[2]);
+  const int row = of_all - shape.first_row[matrix];
+  const int out = (shape.first_out[matrix] + row) / 2;
+  const float* bias = step.bias[matrix];
   return {flow.out + (flow.out_in_units ? place_in_units<Type>(out) : out),
-          bias == nullptr ? make_float2(0, 0) : make_float2(bias[at.row], bias[at.row + 1])};
+          bias == nullptr ? make_float2(0, 0) : make_float2(bias[row], bias[row + 1])};
 }
 
 // The rest of a product, for a batch of the block's pairs, from `first` on: `sums` are those of
