@@ -65,7 +65,7 @@ Tiles tiles_of(const ModelConfig& c) {
 // Each has rows in every step (kernels/token.cu says why).
 int blocks_for(const ModelConfig& c) {
   return std::min({n_multiprocessors(), kMostBlocks, kMaxGemvBlocks,
-                   pairs_of(c.q_size() + 2 * c.kv_size()), pairs_of(c.n_embd), c.n_ff / 2,
+                   pairs_of(c.q_size() + 2 * c.kv_size()), pairs_of(c.n_embd), c.n_ff / 4,
                    pairs_of(c.n_vocab)});
 }
 
@@ -164,17 +164,19 @@ TokenProgram::TokenProgram(const Model& model,
   const std::vector<TokenStep> steps = steps_of(weights);
 
   // Shared memory of a block: the ring gets what the rest leaves. x ends with a slot.
-  const int most_cols = std::max({c.n_ff, c.n_embd, c.q_size()});
-  constexpr int kMostSpan = kTokenSharers * kTokenMostUnits;
-  const std::size_t x_bytes = std::max(token_attention_bytes(c.head_dim),
-                                       token_x_bytes(most_cols / kTokenUnit + kMostSpan));
+  const auto x_of = [](int cols, bool is_halves) {
+    constexpr int kMostSpan = kTokenSharers * kTokenMostUnits;
+    return token_x_bytes(is_halves, cols / kTokenUnit + kMostSpan);
+  };
+  const std::size_t x_bytes =
+      std::max({token_attention_bytes(c.head_dim), x_of(std::max(c.n_embd, c.q_size()), false),
+                x_of(c.n_ff, hands_on_halves(dtype_))});
   Layout rest(16);
   const std::size_t x_start = rest.take(x_bytes);
   const std::size_t residual_start = rest.take(static_cast<std::size_t>(c.n_embd) * sizeof(float));
   const std::size_t sums_start = rest.take(2 * kTokenSums * sizeof(float));
   const std::size_t cos_sin_start =
       rest.take(static_cast<std::size_t>(c.rope.n_dims) * sizeof(float));
-  const std::size_t barriers_start = rest.take(2 * kTokenSlots * sizeof(std::uint64_t));
   const std::size_t shapes_start = rest.take(shapes.size() * sizeof(TokenShape));
   const std::size_t steps_start = rest.take(steps.size() * sizeof(TokenStep));
   const std::size_t most = most_token_bytes(dtype_, c.head_dim);
@@ -184,8 +186,10 @@ TokenProgram::TokenProgram(const Model& model,
   const TokenRingSize ring =
       token_ring(most - rest.end(), c.n_embd / kTokenUnit, unit, key_tile_bytes);
   if (ring.n_slots == 0 || !cut_into_slots(shapes, ring, unit, n_blocks)) return;
+  HAIKUDA_CHECK(ring.n_slots % kTokenGroups == 0 && ring.n_slots % unit.n_feeders() == 0);
   const std::size_t ring_bytes = ring.bytes();
   shared_bytes_ = ring_bytes + rest.end();
+  span_units_ = ring.span_units;
 
   const int key_tiles = std::min(ring.slot_bytes() / static_cast<int>(key_tile_bytes), kTokenWarps);
 
@@ -242,7 +246,6 @@ TokenProgram::TokenProgram(const Model& model,
              .residual_start = static_cast<int>(ring_bytes + residual_start),
              .sums_start = static_cast<int>(ring_bytes + sums_start),
              .cos_sin_start = static_cast<int>(ring_bytes + cos_sin_start),
-             .barriers_start = static_cast<int>(ring_bytes + barriers_start),
              .shapes_start = static_cast<int>(ring_bytes + shapes_start),
              .steps_start = static_cast<int>(ring_bytes + steps_start)};
 
@@ -267,7 +270,7 @@ void TokenProgram::launch(int first_phase,
   TokenParams params = params_;
   params.first_phase = first_phase, params.end_phase = end_phase;
   params.times = times;
-  launch_token(params, dtype_, n_blocks_, shared_bytes_, stream);
+  launch_token(params, dtype_, span_units_, n_blocks_, shared_bytes_, stream);
 }
 
 void TokenProgram::run(bool want_logits, cudaStream_t stream) const {
@@ -288,6 +291,7 @@ void TokenProgram::end_token(cudaStream_t stream) const {
 
 void TokenProgram::read(float* out, TokenVector vector, cudaStream_t stream) const {
   const Vector& v = vectors_[static_cast<int>(vector)];
+  if (vector == TokenVector::act) return untag_act(out, v.data, v.size, dtype_, stream);
   untag(out, v.data, v.size, vector > TokenVector::v, dtype_, stream);
 }
 

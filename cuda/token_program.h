@@ -78,6 +78,7 @@ class TokenProgram {
   DeviceBuffer<std::byte> storage_;  // steps, layers, and what is handed on
   TokenParams params_{};
   Vector vectors_[kTokenVectors] = {};
+  int span_units_ = 0;            // of a slot
   std::size_t shared_bytes_ = 0;  // 0: it does not fit
 };
 

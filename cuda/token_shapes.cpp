@@ -4,6 +4,7 @@
 #include <climits>
 #include <initializer_list>
 #include <iterator>
+#include <numeric>
 
 #include "cuda/layout.h"
 
@@ -43,25 +44,22 @@ TokenShape make_shape(TokenOutput output,
   }
   const bool is_gate_up = output == TokenOutput::gate_up;
   const int n_pairs = is_gate_up ? shape.n_rows / 2 : pairs_of(shape.n_rows);
-  shape.unit = is_gate_up ? 2 : 1;  // two values are handed on together
+  shape.unit = is_gate_up ? 4 : 1;  // four values are handed on together
+  shape.act_order = token_act_order(of_all.dtype);
   const int n_shares = n_pairs / shape.unit;
   shape.pairs_of_block = n_shares / n_blocks * shape.unit;
   shape.n_longer = n_shares % n_blocks;
   return shape;
 }
 
-// How long the slots of a shape are, as even as warps can share them.
-void cut_row(TokenShape& shape, int most_units, TokenUnitBytes unit) {
+void cut_row(TokenShape& shape, int span_units, TokenUnitBytes unit) {
   const int n_units = shape.cols / kTokenUnit;
-  int n_spans = ceil_of(n_units, most_units);
-  if (n_spans > 1) n_spans = ceil_of(n_units, most_units / unit.span(n_spans) * unit.span(n_spans));
-  const int span = rounded_up(ceil_of(n_units, n_spans), unit.span(n_spans));
-  shape.warp_units = std::max(span / kTokenSharers, kTokenLeastUnits);
-  shape.span_units = kTokenSharers * shape.warp_units;
-  shape.n_spans = ceil_of(n_units, shape.span_units);
-  shape.last_units = n_units - (shape.n_spans - 1) * shape.span_units;
-  shape.span_bytes = shape.span_units * unit.weights;
-  shape.side_span_bytes = rounded_up(shape.span_units * unit.side, 16);
+  shape.span_units = span_units;
+  shape.n_spans = ceil_of(n_units, span_units);
+  shape.last_units = n_units - (shape.n_spans - 1) * span_units;
+  shape.span_bytes = span_units * unit.weights;
+  shape.side_span_bytes = span_units * unit.side;
+  shape.side_copy_bytes = unit.side_copy(span_units);
 }
 
 // Slots of about so many bytes together.
@@ -94,23 +92,27 @@ TokenRingSize token_ring(std::size_t bytes,
                          TokenUnitBytes unit,
                          std::size_t least_slot_bytes) {
   constexpr int kLeast = kTokenSharers * kTokenLeastUnits, kMost = kTokenSharers * kTokenMostUnits;
-  constexpr int kLeastSlots = 8;
-  const int n_spans = ceil_of(n_units, kMost);
+  constexpr int kStep = kTokenSharers * kTokenUnitsStep, kLeastSlots = 8;
   const std::size_t of_lane = unit.side == 0 ? 16 : 32;  // that lanes of neighbouring rows read
-  for (int units = std::max(rounded_up(ceil_of(n_units, n_spans), unit.span(n_spans)), kLeast);
-       units >= kLeast; units -= unit.span(n_spans)) {
+  const int even = rounded_up(ceil_of(n_units, ceil_of(n_units, kMost)), kStep);
+  TokenRingSize best{};
+  for (int units = std::max(even, kLeast); units >= kLeast; units -= kStep) {
     const int side_start = units * unit.weights;
     const std::size_t row =
-        std::max(aligned(static_cast<std::size_t>(side_start + rounded_up(units * unit.side, 16)),
-                         2 * of_lane),
+        std::max(aligned(static_cast<std::size_t>(side_start + unit.side_copy(units)), 2 * of_lane),
                  aligned(least_slot_bytes / kTokenTileRows, 2 * of_lane)) +
         of_lane;
+    // A place of the ring belongs to one group of warps, and to one feeder.
+    const int in_turn = std::lcm(kTokenGroups, unit.n_feeders());
     const int n_slots =
-        static_cast<int>(bytes / (kTokenTileRows * row)) / unit.n_feeders() * unit.n_feeders();
-    if (n_slots >= kLeastSlots)
-      return {std::min(n_slots, kTokenSlots), units, static_cast<int>(row), side_start};
+        std::min(static_cast<int>(bytes / (kTokenTileRows * row + kTokenBarrierBytes)),
+                 kTokenSlots) /
+        in_turn * in_turn;
+    if (n_slots < kLeastSlots || n_slots * units <= best.n_slots * best.span_units) continue;
+    best = {n_slots, units, static_cast<int>(row), side_start};
+    if (n_units <= kMost) break;  // whole rows
   }
-  return {};
+  return best;
 }
 
 bool cut_into_slots(std::span<TokenShape> shapes,

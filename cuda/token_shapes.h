@@ -29,14 +29,15 @@ struct TokenRingSize {
   int n_slots, span_units, row_bytes, side_start;  // of a slot's rows
 
   int slot_bytes() const { return kTokenTileRows * row_bytes; }
+  int slot_stride() const { return slot_bytes() + kTokenBarrierBytes; }
   std::size_t bytes() const {
-    return aligned(static_cast<std::size_t>(n_slots * slot_bytes()), 128);
+    return aligned(static_cast<std::size_t>(n_slots * slot_stride()), 128);
   }
 };
 // In `bytes`, for weights of one type: slots that hold a row of the residual's n_units, or an even
-// part of it, and as many of them as there is room for. Rows of a slot lie so that lanes that read
-// them together meet different banks: an odd number of 16 bytes apart where they read 16 each, of
-// 32 where they read 8.
+// part of it or less, so that the ring is as large as there is room for. Rows of a slot lie so that
+// lanes that read them together meet different banks: an odd number of 16 bytes apart where they
+// read 16 each, of 32 where they read 8.
 TokenRingSize token_ring(std::size_t bytes,
                          int n_units,
                          TokenUnitBytes unit,

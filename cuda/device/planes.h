@@ -40,5 +40,11 @@ struct alignas(8) Tagged {
 struct TaggedPair {
   std::uint64_t bits;
 };
+// Four values as halves less their last bits, an error of at most 2^-11. These four bits are the
+// last of the tag, and three of a level: values are 2^(24 level) times the halves.
+struct TaggedHalves {
+  std::uint64_t bits;
+};
+constexpr int kLeastLevel = -2, kMostLevel = 5, kBitsOfLevel = 24;
 
 }  // namespace haikuda::cuda

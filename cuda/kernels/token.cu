@@ -39,11 +39,21 @@ __device__ void prepare_shared(const TokenParams& params) {
   const int n_steps = params.n_layers * kTokenSteps + 1;
   copy_table(shared + params.shapes_start, params.shapes, sizeof(TokenShape) * kTokenShapes);
   copy_table(shared + params.steps_start, params.steps, sizeof(TokenStep) * n_steps);
-  if (thread < 2 * kTokenSlots)  // full, free: token_feed.cuh
-    init_barrier(reinterpret_cast<CopyBarrier*>(shared + params.barriers_start) + thread,
-                 thread < kTokenSlots ? kWarpSize : kTokenWarps);
+  if (thread < params.n_slots) {
+    auto* barriers = reinterpret_cast<CopyBarrier*>(shared + thread * params.slot_stride() +
+                                                    params.slot_bytes());
+    init_barrier(barriers, kWarpSize);  // full, free: token_feed.cuh
+    init_barrier(barriers + 1, kTokenWarps);
+  }
   publish_barriers();
   __syncthreads();
+}
+
+// A number of the thread among those that multiply. What few of them do begins with the third warp:
+// warps that copy share the schedulers and the queues of the first two.
+__device__ int consumer_now() {
+  static_assert((kTokenThreads & (kTokenThreads - 1)) == 0);
+  return (thread_now() + kTokenThreads - 2 * kWarpSize) & (kTokenThreads - 1);
 }
 
 // By a warp that copies: all that its block needs.
@@ -54,7 +64,7 @@ __device__ void feed(const TokenParams& params,
                      int feeder) {
   const TokenRing ring(tables);
   int turn = feeder;
-  place.advance(turn, ring.n_slots);
+  ring.advance(place, turn);
   Part part{};
   bool knows_part = false;
   for (int phase = params.first_phase; phase < params.end_phase; ++phase) {
@@ -74,15 +84,17 @@ __device__ void feed(const TokenParams& params,
 }
 
 // Heads have up to kDim elements. kIsTimed: with marks, for a bench.
-template <class Type, int kDim, bool kIsTimed>
+template <class Type, int kDim, int kUnits, bool kIsTimed>
 __global__ __launch_bounds__(kMostTokenThreads,
                              1) void token_kernel(const __grid_constant__ TokenParams params) {
   __shared__ XFactsOfBlock facts_of[2];
+  __shared__ CopyBarrier x_is_there;  // of the step, as far as each warp has put it in its place
   __shared__ unsigned first_tag_of_token;
   __shared__ int past_of_token;
   __shared__ Part part_of_token;  // the same in all layers
   let_dependents_start();
   const int thread = static_cast<int>(threadIdx.x), warp = thread / kWarpSize;
+  if (thread == 0) init_barrier(&x_is_there, kTokenWarps);
   prepare_shared(params);
   const SharedBase shared(dynamic_shared());
   const TokenTables tables{params, shared};
@@ -113,6 +125,7 @@ __global__ __launch_bounds__(kMostTokenThreads,
     sync_consumers();
   }
 
+  unsigned n_x = 0;  // phases of that barrier
 #pragma unroll 1
   for (int phase = params.first_phase; phase < params.end_phase; ++phase) {
     const auto mark = [&](int which) {
@@ -121,12 +134,12 @@ __global__ __launch_bounds__(kMostTokenThreads,
                      which] = static_cast<unsigned long long>(clock64());
     };
     const TokenTables here{params, shared.again()};
-    const int thread = thread_now(), warp = thread / kWarpSize;
+    const int thread = consumer_now();
     const int layer = phase / kTokenPhases;
     const unsigned tag = first_tag_of_token + static_cast<unsigned>(layer);
     mark(0);
     if (phase % kTokenPhases == kPhaseAttend) {
-      attend<Type, kDim>(params, here, place, layer, part_of_token, past_of_token, tag);
+      attend<Type, kDim>(params, here, place, layer, part_of_token, past_of_token, tag, thread);
       sync_consumers();  // x may take the place again
       mark(3);
       continue;
@@ -142,49 +155,64 @@ __global__ __launch_bounds__(kMostTokenThreads,
       target = target_of<Type>(of_layer, shape, flow, share.first_pair + thread);
 
     const int n_tiles = share.n_tiles();
-    const TokenMultiplier<Type> multiplier(here, shape);
-
     const float* gamma = of_layer.gamma;
+    const bool is_halves = Type::kHasRange && flow.in == params.act;
+    const auto* halves = reinterpret_cast<const TaggedHalves*>(flow.in);
+    TokenMultiplier<Type, kUnits> multiplier(here, shape, place, n_tiles, is_halves, thread);
+    TokenRing(here).advance_far(place, n_tiles * shape.n_spans);
+
     auto* x = here.shared.at<std::uint8_t>(params.x_start);
     // In the first phase of a launch nobody has handed on what would be added.
     const TaggedPair* delta = phase == params.first_phase ? nullptr : flow.in;
     auto* residual = here.shared.at<float4>(params.residual_start);
     XFactsOfBlock& facts = facts_of[step % 2];  // those of the last step are still being read
     const auto stage = [&](float scale) {
-      return gamma == nullptr
-                 ? stage_x<Type>(x, TokenX{flow.in, in_tag}, shape, gamma, scale)
-                 : stage_x<Type>(x, TokenResidual{delta, in_tag, residual}, shape, gamma, scale);
+      return is_halves ? stage_halves(x, halves, in_tag, shape, thread)
+             : gamma == nullptr
+                 ? stage_x<Type>(x, TokenX{flow.in, in_tag}, shape, gamma, scale, thread)
+                 : stage_x<Type>(x, TokenResidual{delta, in_tag, residual}, shape, gamma, scale,
+                                 thread);
     };
-    facts.tell(warp, stage(1), gamma != nullptr);
-    sync_consumers();
+    multiplier.load_first();  // while x is on its way
+    facts.tell(thread, stage(1), gamma != nullptr);
+    arrive_as_warp(&x_is_there, 1);
+    wait_for_phase(&x_is_there, n_x % 2);
+    ++n_x;
     float scale = 1;
     if constexpr (Type::kHasRange) {
       const std::uint32_t greatest = facts.greatest_of_all();
       if (!suits_halves(greatest)) [[unlikely]] {
-        scale = fitting_scale(greatest);
-        delta = nullptr;  // it is in the residual
-        if (scale != 1) stage(scale);
+        if (is_halves) {
+          scale = stage_levels(x, halves, shape, facts, thread);
+        } else {
+          scale = fitting_scale(greatest);
+          delta = nullptr;  // it is in the residual
+          if (scale != 1) stage(scale);
+        }
         sync_consumers();
       }
     }
     mark(1);
     ArgmaxResult best = no_value();
-    for (int tile = 0; tile < n_tiles; tile += kTokenBatch) {
+    for (int tile = 0;;) {
       // One batch is finished while the next is multiplied.
       auto* sums = here.shared.at<float>(params.sums_start) + tile / kTokenBatch % 2 * kTokenSums;
       const int n_here = min(n_tiles - tile, kTokenBatch);
-      multiplier.run(sums, place, n_here);
+      multiplier.run(sums, n_here);
       const float factor =
           (gamma != nullptr ? norm_factor(facts.sum_of_squares(), shape, params.eps) : 1.0f) *
-          inverse_of_power(scale);
+          (multiplier.factor() * inverse_of_power(scale));
       sync_consumers();
       if (tile + kTokenBatch >= n_tiles) mark(2);
       finish<Type>(params, of_layer, shape, share, tile * kTokenTilePairs, n_here, sums, factor,
-                   target, flow, tag, best);
+                   target, flow, tag, thread, best);
+      tile += kTokenBatch;
+      if (tile >= n_tiles) break;
+      multiplier.advance(n_tiles - tile);
     }
     if (shape.output == TokenOutput::logits) {
       best = block_argmax(best, kTokenThreads, SyncConsumers{});
-      if (thread == 0) params.best[blockIdx.x] = best;
+      if (threadIdx.x == 0) params.best[blockIdx.x] = best;
     }
     mark(3);
   }
@@ -210,25 +238,59 @@ __global__ __launch_bounds__(kUntagThreads) void untag_kernel(
   out[i] = pair_of(values[place].bits);
 }
 
+__global__ __launch_bounds__(kUntagThreads) void untag_act_kernel(float* out,
+                                                                  const TaggedHalves* words,
+                                                                  int n_words,
+                                                                  TokenActOrder order) {
+  const int word = static_cast<int>(blockIdx.x * kUntagThreads + threadIdx.x);
+  if (word >= n_words) return;
+  const std::uint64_t bits = words[word].bits;
+  const uint2 halves = halves_of(bits);
+  const float2 first = __half22float2(reinterpret_cast<const __half2&>(halves.x)),
+               second = __half22float2(reinterpret_cast<const __half2&>(halves.y));
+  const float scale = power_of_level(level_of_halves(bits));
+  const float values[4] = {first.x, first.y, second.x, second.y};
+  for (int i = 0; i < 4; ++i) out[order.column(4 * word + i)] = scale * values[i];
+}
+
 using TokenKernel = void (*)(TokenParams);
+template <class Type, int kDim>
+TokenKernel kernel_of(int warp_units, bool is_timed) {
+  switch (warp_units) {
+    case 8:
+      return token_kernel<Type, kDim, 8, false>;
+    case 10:
+      return token_kernel<Type, kDim, 10, false>;
+    case 12:
+      return is_timed ? token_kernel<Type, kDim, 12, true> : token_kernel<Type, kDim, 12, false>;
+    case 14:
+      return is_timed ? token_kernel<Type, kDim, 14, true> : token_kernel<Type, kDim, 14, false>;
+    default:
+      return token_kernel<Type, kDim, 16, false>;
+  }
+}
 template <class Type>
-TokenKernel kernel_of(int head_dim, bool is_timed) {
-  if (head_dim <= 64)
-    return is_timed ? token_kernel<Type, 64, true> : token_kernel<Type, 64, false>;
-  return is_timed ? token_kernel<Type, 128, true> : token_kernel<Type, 128, false>;
+TokenKernel kernel_of(int head_dim, int warp_units, bool is_timed) {
+  return head_dim <= 64 ? kernel_of<Type, 64>(warp_units, is_timed)
+                        : kernel_of<Type, 128>(warp_units, is_timed);
 }
 // Null for other types.
-TokenKernel kernel_for(DType dtype, int head_dim, bool is_timed) {
-  return dtype == DType::F16    ? kernel_of<TokenF16>(head_dim, is_timed)
-         : dtype == DType::BF16 ? kernel_of<TokenBF16>(head_dim, is_timed)
-         : dtype == DType::Q8_0 ? kernel_of<TokenQ8_0>(head_dim, is_timed)
+TokenKernel kernel_for(DType dtype, int head_dim, int span_units, bool is_timed) {
+  const int warp_units = span_units / kTokenSharers;
+  return dtype == DType::F16    ? kernel_of<TokenF16>(head_dim, warp_units, is_timed)
+         : dtype == DType::BF16 ? kernel_of<TokenBF16>(head_dim, warp_units, is_timed)
+         : dtype == DType::Q8_0 ? kernel_of<TokenQ8_0>(head_dim, warp_units, is_timed)
                                 : nullptr;
 }
 
 }  // namespace
 
-std::size_t token_x_bytes(int n_units) {
-  return static_cast<std::size_t>(n_units) * kXUnitBytes;
+std::size_t token_x_bytes(bool is_halves, int n_units) {
+  return static_cast<std::size_t>(n_units * x_unit_bytes(!is_halves));
+}
+
+bool hands_on_halves(DType dtype) {
+  return dtype != DType::BF16;
 }
 
 std::size_t token_attention_bytes(int head_dim) {
@@ -247,7 +309,7 @@ int token_partial_size(int tile_heads, int head_dim) {
 }
 
 std::size_t most_token_bytes(DType dtype, int head_dim) {
-  const TokenKernel kernel = kernel_for(dtype, head_dim, false);
+  const TokenKernel kernel = kernel_for(dtype, head_dim, kTokenSharers * kTokenMostUnits, false);
   if (kernel == nullptr) return 0;
   cudaFuncAttributes attributes{};
   CUDA_CHECK(cudaFuncGetAttributes(&attributes, kernel));
@@ -257,10 +319,11 @@ std::size_t most_token_bytes(DType dtype, int head_dim) {
 
 void launch_token(const TokenParams& params,
                   DType dtype,
+                  int span_units,
                   int n_blocks,
                   std::size_t shared_bytes,
                   cudaStream_t stream) {
-  launch_together(kernel_for(dtype, params.shape.head_dim, params.times != nullptr),
+  launch_together(kernel_for(dtype, params.shape.head_dim, span_units, params.times != nullptr),
                   grid_of(n_blocks), kTokenThreads + params.n_feeders * kWarpSize, shared_bytes,
                   stream, params);
 }
@@ -273,6 +336,12 @@ void untag(
     float* out, const TaggedPair* values, int n, bool in_units, DType dtype, cudaStream_t stream) {
   launch(untag_kernel, grid_of(ceil_div(n / 2, kUntagThreads)), kUntagThreads, stream,
          reinterpret_cast<float2*>(out), values, n / 2, in_units, dtype == DType::Q8_0);
+}
+
+void untag_act(float* out, const TaggedPair* values, int n, DType dtype, cudaStream_t stream) {
+  if (!hands_on_halves(dtype)) return untag(out, values, n, true, dtype, stream);
+  launch(untag_act_kernel, grid_of(ceil_div(n / 4, kUntagThreads)), kUntagThreads, stream, out,
+         reinterpret_cast<const TaggedHalves*>(values), n / 4, token_act_order(dtype));
 }
 
 }  // namespace haikuda::cuda

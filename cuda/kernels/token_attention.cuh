@@ -24,8 +24,9 @@ __device__ void hand_on(const TokenParams& params,
                         const AttendedParts<kDim>& parts,
                         Tagged* partial,
                         const Part& part,
-                        unsigned tag) {
-  const int thread = static_cast<int>(threadIdx.x), head_dim = params.shape.head_dim;
+                        unsigned tag,
+                        int thread) {
+  const int head_dim = params.shape.head_dim;
   const int h = thread / (kDim / 2), element = thread % (kDim / 2) * 2;
   static_assert(kTokenHeads * kDim / 2 <= kTokenThreads);
   if (h >= part.n_here || element >= head_dim) return;
@@ -71,12 +72,13 @@ __device__ void attend_part(const TokenParams& params,
                             int layer,
                             const Part& part,
                             int n_past,
-                            unsigned tag) {
-  const int warp = static_cast<int>(threadIdx.x) / kWarpSize, lane = threadIdx.x % kWarpSize;
+                            unsigned tag,
+                            int thread) {
+  const int warp = thread / kWarpSize, lane = thread % kWarpSize;
   const auto* cos_sin = tables.shared.at<float2>(params.cos_sin_start);
-  finish_projections(parts, params, cos_sin, layer, part, n_past, tag);
+  finish_projections(parts, params, cos_sin, layer, part, n_past, tag, thread);
   sync_consumers();
-  Attended<kDim> seen(&parts.queries[0][0][0], AttendedParts<kDim>::kRow, parts.factors);
+  Attended<kDim> seen(&parts.queries[0][0][0], AttendedParts<kDim>::kRow, parts.factors, lane);
   const TokenRing ring(tables);
   const KeySlot<kDim> slot(params);
   const int n_keys = part.end - part.begin, of_slot = slot.n_tiles;
@@ -95,7 +97,7 @@ __device__ void attend_part(const TokenParams& params,
     const auto find = [&](int tile, Place& found) {
       const int of_all = slot_of(tile), in_slot = tile - of_all * of_slot;
       found.slot = place;
-      found.slot.advance(of_all, ring.n_slots);
+      ring.advance(found.slot, of_all);
       // The last of a slot's tiles speaks for the warps that have none there.
       const bool is_last = in_slot + 1 == of_slot || tile + 1 == n_here;
       found.n_readers = is_last ? kTokenWarps - in_slot : 1;
@@ -115,12 +117,12 @@ __device__ void attend_part(const TokenParams& params,
       ring.say_free(places[0].slot, places[0].n_readers);
       if (has_second) ring.say_free(places[1].slot, places[1].n_readers);
     }
-    place.advance(slot_of(n_here - 1) + 1, ring.n_slots);
+    ring.advance(place, slot_of(n_here - 1) + 1);
     if (left > of_round) sync_consumers();
   }
   // By the last warps, which have the fewest tiles.
   const int of_newest = kTokenWarps - 1 - warp;
-  if (part.has_newest() && of_newest < part.n_here) score_newest(parts, of_newest);
+  if (part.has_newest() && of_newest < part.n_here) score_newest(parts, of_newest, lane);
 
   const int g = lane / 4, t = lane % 4;
   float sum = seen.sum;
@@ -134,17 +136,17 @@ __device__ void attend_part(const TokenParams& params,
     parts.values[warp][t][16 * k + g + 8] = seen.values[k][2] + seen.values[k][3];
   }
   sync_consumers();
-  hand_on<Type>(params, parts, partial_of(params, static_cast<int>(blockIdx.x)), part, tag);
+  hand_on<Type>(params, parts, partial_of(params, static_cast<int>(blockIdx.x)), part, tag, thread);
 }
 
 // The block's head: the sum of what all splits of its keys have found.
 template <class Type, int kDim>
 __device__ void combine_splits(
-    const TokenParams& params, float* shared, int head, int n_splits, unsigned tag) {
+    const TokenParams& params, float* shared, int head, int n_splits, unsigned tag, int thread) {
   static_assert(kTokenSplits <= attend_token_parts::kMostSplits &&
                 kTokenThreads == attend_token_parts::kThreads);
   float *sums = shared, *weights = sums + kTokenThreads, *total = weights + kTokenSplits;
-  const int thread = static_cast<int>(threadIdx.x), lane = thread % kWarpSize;
+  const int lane = thread % kWarpSize;
   const int head_dim = params.shape.head_dim;
   const int group_heads = params.shape.n_heads / params.shape.n_kv_heads;
   const int in_group = head % group_heads;
@@ -212,14 +214,17 @@ __device__ __forceinline__ void attend(const TokenParams& params,
                                        int layer,
                                        const Part& part_in_shared,
                                        int n_past,
-                                       unsigned tag) {
+                                       unsigned tag,
+                                       int thread) {
   const Part part = part_in_shared;
   auto& parts = *tables.shared.at<AttendedParts<kDim>>(params.x_start);
-  if (part.n_here > 0) attend_part<Type>(params, tables, parts, place, layer, part, n_past, tag);
+  if (part.n_here > 0)
+    attend_part<Type>(params, tables, parts, place, layer, part, n_past, tag, thread);
   const int block = static_cast<int>(blockIdx.x);
   if (part.n_splits > 1 && block < params.shape.n_heads) {
     sync_consumers();
-    combine_splits<Type, kDim>(params, reinterpret_cast<float*>(&parts), block, part.n_splits, tag);
+    combine_splits<Type, kDim>(params, reinterpret_cast<float*>(&parts), block, part.n_splits, tag,
+                               thread);
   }
 }
 

@@ -24,6 +24,17 @@ struct TokenTables {
   }
 };
 
+// By all lanes of a warp: as if n warps with one arrival each did.
+__device__ inline void arrive_as_warp(CopyBarrier* barrier, int n) {
+  __syncwarp();
+  if (threadIdx.x % kWarpSize == 0) arrive(barrier, n);
+}
+// By all lanes of a warp.
+__device__ inline void wait_for_phase(CopyBarrier* barrier, unsigned parity) {
+  while (!__all_sync(kAllLanes, has_ended(barrier, parity))) {
+  }
+}
+
 // A barrier of the warps that multiply.
 __device__ inline void sync_consumers() {
   asm volatile("bar.sync 1, %0;" ::"n"(kTokenThreads) : "memory");
@@ -46,70 +57,71 @@ struct TokenShare {
 
 // The ring: slots of one size, each with two barriers, that it is full and that it is free again.
 // Tiles pass through it in the order of need. Feeders take its places in turn, as do groups of
-// warps that multiply in a step, with a barrier of all between steps; so whoever waits for a place
-// has seen all that happened there before, and one bit tells the times around the ring apart.
+// warps that multiply in a step, with a barrier of all between steps. There are as many places as
+// both divide: so whoever waits for a place has seen all that happened there before, and one bit
+// tells the times around the ring apart.
 struct RingPlace {
-  int slot = 0;
+  int at = 0;  // bytes from the ring's begin
   unsigned parity = 0;
-
-  // At most once around.
-  __device__ void advance(int n, int n_slots) {
-    slot += n;
-    const bool is_beyond = slot >= n_slots;
-    slot -= is_beyond ? n_slots : 0;
-    parity ^= is_beyond ? 1 : 0;
-  }
-  __device__ void advance_far(int n, int n_slots) {
-    for (; n > n_slots; n -= n_slots) parity ^= 1;
-    advance(n, n_slots);
-  }
 };
 class TokenRing {
  public:
   __device__ explicit TokenRing(const TokenTables& tables)
       : n_slots(tables.params.n_slots),
         slot_bytes_(tables.params.slot_bytes()),
-        bytes_(tables.shared.at<std::uint8_t>(0)),
-        barriers_(tables.shared.at<CopyBarrier>(tables.params.barriers_start)) {}
+        stride_(tables.params.slot_stride()),
+        end_(tables.params.n_slots * tables.params.slot_stride()),
+        bytes_(tables.shared.at<std::uint8_t>(0)) {}
 
-  __device__ std::uint8_t* bytes(const RingPlace& at) const {
-    return bytes_ + at.slot * slot_bytes_;
+  __device__ std::uint8_t* bytes(const RingPlace& place) const { return bytes_ + place.at; }
+  // Behind its bytes.
+  __device__ CopyBarrier* full(const RingPlace& place) const {
+    return reinterpret_cast<CopyBarrier*>(bytes(place) + slot_bytes_);
   }
-  __device__ CopyBarrier* full(const RingPlace& at) const { return barriers_ + at.slot; }
-  __device__ CopyBarrier* free(const RingPlace& at) const { return full(at) + kTokenSlots; }
-  // n places before it, less than all.
-  __device__ RingPlace before(const RingPlace& at, int n) const {
-    const bool is_round_before = at.slot < n;
-    return {at.slot - n + (is_round_before ? n_slots : 0), at.parity ^ (is_round_before ? 1u : 0u)};
+  __device__ CopyBarrier* free(const RingPlace& place) const { return full(place) + 1; }
+
+  // At most once around.
+  __device__ void advance(RingPlace& place, int n) const {
+    place.at += n * stride_;
+    if (place.at >= end_) place.at -= end_, place.parity ^= 1;
+  }
+  __device__ void advance_far(RingPlace& place, int n) const {
+    for (; n > n_slots; n -= n_slots) place.parity ^= 1;
+    advance(place, n);
+  }
+  // So many slots before.
+  __device__ RingPlace before(RingPlace place, int n) const {
+    place.at -= n * stride_;
+    if (place.at < 0) place.at += end_, place.parity ^= 1;
+    return place;
   }
   // By all lanes of a warp.
-  __device__ void wait_until_full(const RingPlace& at) const { wait(full(at), at.parity); }
+  __device__ void wait_until_full(const RingPlace& place) const {
+    wait_for_phase(full(place), place.parity);
+  }
   // The first time around nobody has to free it.
-  __device__ void wait_until_free(const RingPlace& at) const { wait(free(at), at.parity ^ 1); }
+  __device__ void wait_until_free(const RingPlace& place) const {
+    wait_for_phase(free(place), place.parity ^ 1);
+  }
   // By all lanes of a warp, once they have read the slot; for so many of the block's warps.
-  __device__ void say_free(const RingPlace& at, int n_warps) const {
-    __syncwarp();
-    if (threadIdx.x % kWarpSize == 0) arrive(free(at), n_warps);
+  __device__ void say_free(const RingPlace& place, int n_warps) const {
+    arrive_as_warp(free(place), n_warps);
   }
 
   int n_slots;
 
  private:
-  static __device__ void wait(CopyBarrier* barrier, unsigned parity) {
-    while (!__all_sync(kAllLanes, has_ended(barrier, parity))) {
-    }
-  }
-
-  int slot_bytes_;
+  int slot_bytes_, stride_, end_;
   std::uint8_t* bytes_;
-  CopyBarrier* barriers_;  // (2, kTokenSlots): full, free
 };
 
 // Where the rows of a tile lie: the first and the second of a pair, and so far to the next pair's.
 // In registers: what is in shared memory would be read again for each copy.
 struct TileRows {
   const std::uint8_t* first[kTokenRows];
-  std::int64_t step;
+  std::int64_t step, far;  // to the next pair, and to the one after it
+
+  __device__ std::int64_t to_pair(int pair) const { return pair % 2 * step + pair / 2 * far; }
 };
 class RowSource {
  public:
@@ -118,7 +130,8 @@ class RowSource {
       : is_gate_up_(shape.output == TokenOutput::gate_up),
         second_(shape.first_row[1]),
         third_(shape.first_row[2]),
-        row_bytes_(is_side ? shape.side_row_bytes : shape.row_bytes) {
+        row_bytes_(is_side ? shape.side_row_bytes : shape.row_bytes),
+        order_(shape.act_order) {
 #pragma unroll
     for (int m = 0; m < 3; ++m) data_[m] = step.data[m] + (is_side ? shape.side_start[m] : 0);
   }
@@ -128,7 +141,7 @@ class RowSource {
     const bool is_second = is_gate_up_ ? row == 1 : of_all >= second_;
     const bool is_third = !is_gate_up_ && of_all >= third_;
     const std::uint8_t* data = is_third ? data_[2] : is_second ? data_[1] : data_[0];
-    const int of_matrix = is_gate_up_ ? pair
+    const int of_matrix = is_gate_up_ ? order_.column(pair)
                                       : of_all - (is_third    ? third_
                                                   : is_second ? second_
                                                               : 0);
@@ -142,12 +155,14 @@ class RowSource {
   }
   __device__ TileRows tile(int first_pair) const {
     return {{row(first_pair, 0), row(first_pair, 1)},
-            std::int64_t{is_gate_up_ ? 1 : kTokenRows} * row_bytes_};
+            std::int64_t{is_gate_up_ ? 1 : kTokenRows} * row_bytes_,
+            std::int64_t{is_gate_up_ ? order_.far : 2 * kTokenRows} * row_bytes_};
   }
 
  private:
   bool is_gate_up_;
   int second_, third_, row_bytes_;
+  TokenActOrder order_;
   const std::uint8_t* data_[3];
 };
 
@@ -167,8 +182,8 @@ __device__ inline void copy_rows(const RowSource& source,
     const TileRows rows = source.tile(first_pair);
 #pragma unroll
     for (int r = 0; r < kTokenTileRows; ++r)
-      copy_bulk(to + r * to_row, rows.first[r % kTokenRows] + (start + r / kTokenRows * rows.step),
-                n_bytes, full);
+      copy_bulk(to + r * to_row,
+                rows.first[r % kTokenRows] + (start + rows.to_pair(r / kTokenRows)), n_bytes, full);
     return;
   }
 #pragma unroll 1
@@ -190,7 +205,8 @@ __device__ inline void feed_step(const TokenRing& ring,
   const int lane = static_cast<int>(threadIdx.x) % kWarpSize;
   const int n_spans = shape.n_spans, window = shape.window, n_feeders = params.n_feeders;
   const int row_bytes = shape.row_bytes, span_bytes = shape.span_bytes;
-  const int side_row_bytes = shape.side_row_bytes, side_span_bytes = shape.side_span_bytes;
+  const int side_row_bytes = shape.side_row_bytes, side_span_bytes = shape.side_span_bytes,
+            side_copy_bytes = shape.side_copy_bytes;
   const int to_row = params.slot_row_bytes, to_side = params.slot_side_start;
   const int n_all_rows = shape.n_rows;
   const RowSource weights(step, shape, false), scales(step, shape, true);
@@ -207,10 +223,9 @@ __device__ inline void feed_step(const TokenRing& ring,
     const int n_rows =
         min(kTokenRows * min(share.n_pairs - tile * kTokenTilePairs, kTokenTilePairs),
             n_all_rows - kTokenRows * first_pair);
-    const int start = span * span_bytes, side_start = span * side_span_bytes;
+    const int start = span * span_bytes, side_start = span * side_span_bytes / 16 * 16;
     const int n_bytes = min(span_bytes, row_bytes - start);
-    const int n_side_bytes = min(side_span_bytes, side_row_bytes - side_start);
-    const std::uint8_t* of_lane = weights.row(first_pair + lane / kTokenRows, lane % kTokenRows);
+    const int n_side_bytes = min(side_copy_bytes, side_row_bytes - side_start);
     ring.wait_until_free(place);
     ring.wait_until_full(ring.before(place, window));
     order_before_bulk_copies();
@@ -223,13 +238,16 @@ __device__ inline void feed_step(const TokenRing& ring,
     std::uint8_t* to = ring.bytes(place);
     if (side_row_bytes == 0) {
       // One after the other, 50 cycles each: at once they delay others more.
-      if (lane < n_rows) copy_bulk(to + lane * to_row, of_lane + start, n_bytes, full);
+      if (lane < n_rows)
+        copy_bulk(to + lane * to_row,
+                  weights.row(first_pair + lane / kTokenRows, lane % kTokenRows) + start, n_bytes,
+                  full);
     } else if (is_elected()) {
       copy_rows(weights, first_pair, n_rows, start, to, to_row, n_bytes, full);
       copy_rows(scales, first_pair, n_rows, side_start, to + to_side, to_row, n_side_bytes, full);
     }
     __syncwarp();
-    place.advance(n_feeders, ring.n_slots);
+    ring.advance(place, n_feeders);
     span += n_feeders;
   }
   turn = (tile - n_tiles) * n_spans + span;

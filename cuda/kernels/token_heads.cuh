@@ -26,14 +26,12 @@ struct HeadPairs {
   static constexpr int kEach = kDim / 2 / kWarpSize;
   float2 x[kEach] = {};
 
-  HeadPairs() = default;
-  __device__ HeadPairs(const TaggedPair* from, int n_pairs, unsigned tag) {
-    const int lane = threadIdx.x % kWarpSize;
+  __device__ explicit HeadPairs(int lane) : lane_(lane) {}
+  __device__ HeadPairs(const TaggedPair* from, int n_pairs, unsigned tag, int lane) : lane_(lane) {
     std::uint64_t asked[kEach];
 #pragma unroll
     for (int j = 0; j < kEach; ++j) {
-      const int pair = lane + j * kWarpSize;
-      if (pair < n_pairs) asked[j] = ask_value(from + pair);
+      asked[j] = ask_value(from + min(lane + j * kWarpSize, n_pairs - 1));
     }
 #pragma unroll
     for (int j = 0; j < kEach; ++j) {
@@ -45,7 +43,7 @@ struct HeadPairs {
   // Times 1 / rms and norm, unless that is null.
   __device__ void normalize(const float* norm, const QkvShape& shape) {
     if (norm == nullptr) return;
-    const int lane = threadIdx.x % kWarpSize;
+    const int lane = lane_;
     float squares = 0;
 #pragma unroll
     for (int j = 0; j < kEach; ++j) squares += x[j].x * x[j].x + x[j].y * x[j].y;
@@ -62,7 +60,7 @@ struct HeadPairs {
 
   // Turns by the position. cos_sin: one for each angle. row (kDim): to be written over.
   __device__ void turn(float* row, const float2* cos_sin, const QkvShape& shape) {
-    const int lane = threadIdx.x % kWarpSize;
+    const int lane = lane_;
     auto* pairs = reinterpret_cast<float2*>(row);
     const bool is_neox = shape.style == RopeStyle::neox;
     const int n_turned = shape.n_dims / 2, half = n_turned / 2;  // pairs
@@ -94,16 +92,16 @@ struct HeadPairs {
 #pragma unroll
     for (int j = 0; j < kEach; ++j) x[j] = out[j];
   }
+
+ private:
+  int lane_;
 };
 
 // A query of the block, by one warp, as columns of halves.
 template <int kDim>
-__device__ void stage_query(AttendedParts<kDim>& parts,
-                            int h,
-                            const HeadPairs<kDim>& q,
-                            float factor) {
+__device__ void stage_query(
+    AttendedParts<kDim>& parts, int h, const HeadPairs<kDim>& q, float factor, int lane) {
   constexpr float kLog2e = 1.4426950408889634f;
-  const int lane = threadIdx.x % kWarpSize;
   std::uint32_t greatest = 0;
 #pragma unroll
   for (const float2& pair : q.x)
@@ -126,24 +124,25 @@ __device__ void finish_projections(AttendedParts<kDim>& parts,
                                    int layer,
                                    const Part& part,
                                    int position,
-                                   unsigned tag) {
+                                   unsigned tag,
+                                   int thread) {
   using Pairs = HeadPairs<kDim>;
   const QkvShape& shape = params.shape;
-  const int warp = static_cast<int>(threadIdx.x) / kWarpSize, lane = threadIdx.x % kWarpSize;
+  const int warp = thread / kWarpSize, lane = thread % kWarpSize;
   const int n_pairs = shape.head_dim / 2;
   const TaggedPair* k = params.qkv + shape.n_heads * n_pairs;
   if (warp < kTokenHeads) {
-    if (warp >= part.n_here) return stage_query(parts, warp, Pairs{}, 0);
+    if (warp >= part.n_here) return stage_query(parts, warp, Pairs(lane), 0, lane);
     const int head = part.kv_head * (shape.n_heads / shape.n_kv_heads) + part.first_head + warp;
-    Pairs q(params.qkv + head * n_pairs, n_pairs, tag);
+    Pairs q(params.qkv + head * n_pairs, n_pairs, tag, lane);
     q.normalize(params.norms[layer].q, shape);
     q.turn(parts.turned[warp], cos_sin, shape);
-    stage_query(parts, warp, q, rsqrtf(static_cast<float>(shape.head_dim)));
+    stage_query(parts, warp, q, rsqrtf(static_cast<float>(shape.head_dim)), lane);
     return;
   }
   const bool is_key = warp == kTokenWarps - 2;
   if (!part.has_newest() || (!is_key && warp != kTokenWarps - 1)) return;
-  Pairs x(k + ((is_key ? 0 : shape.n_kv_heads) + part.kv_head) * n_pairs, n_pairs, tag);
+  Pairs x(k + ((is_key ? 0 : shape.n_kv_heads) + part.kv_head) * n_pairs, n_pairs, tag, lane);
   if (is_key) {
     x.normalize(params.norms[layer].k, shape);
     x.turn(parts.turned[kTokenHeads], cos_sin, shape);
@@ -162,20 +161,20 @@ __device__ void finish_projections(AttendedParts<kDim>& parts,
 
 // The score of the newest key with query h, by one warp.
 template <int kDim>
-__device__ void score_newest(AttendedParts<kDim>& parts, int h) {
+__device__ void score_newest(AttendedParts<kDim>& parts, int h, int lane) {
   const auto value = [](std::uint32_t bits) {
     return __half22float2(reinterpret_cast<const __half2&>(bits));
   };
   float sum = 0;
 #pragma unroll
   for (int j = 0; j < HeadPairs<kDim>::kEach; ++j) {
-    const int pair = threadIdx.x % kWarpSize + j * kWarpSize;
+    const int pair = lane + j * kWarpSize;
     const float2 high = value(parts.queries[h][0][pair]), low = value(parts.queries[h][1][pair]);
     const float2 key = __half22float2(parts.newest[0][pair]);
     sum += (high.x + low.x) * key.x + (high.y + low.y) * key.y;
   }
   sum = warp_sum(sum);
-  if (threadIdx.x % kWarpSize == 0) parts.newest_score[h] = sum * parts.factors[h];
+  if (lane == 0) parts.newest_score[h] = sum * parts.factors[h];
 }
 
 }  // namespace haikuda::cuda

@@ -70,7 +70,7 @@ __device__ void feed_keys(const TokenRing& ring,
       to += slot.n_tiles * KeySlot<kDim>::kTileBytes;
     }
     arrive_when_copied(ring.full(place));
-    place.advance(params.n_feeders, ring.n_slots);
+    ring.advance(place, params.n_feeders);
     turn += params.n_feeders;
   }
   turn -= (n_keys + slot.n_keys() - 1) / slot.n_keys();
@@ -96,14 +96,16 @@ template <int kDim>
 struct Attended {
   static constexpr int kSteps = kDim / 16, kRowBytes = KeySlot<kDim>::kRowBytes;
 
+  int lane;
   uint2 q[kSteps];
   float factor;                    // of the scores of head t
   float max = -INFINITY, sum = 0;  // of head t; the same max in all lanes of a head
   float values[kSteps][4] = {};
 
   // queries (kTokenHeads, 2, row), factors (kTokenHeads).
-  __device__ Attended(const std::uint32_t* queries, int row, const float* factors) {
-    const int g = threadIdx.x % kWarpSize / 4, t = threadIdx.x % 4;
+  __device__ Attended(const std::uint32_t* queries, int row, const float* factors, int lane)
+      : lane(lane) {
+    const int g = lane / 4, t = lane % 4;
     const std::uint32_t* column = queries + g * row + t;
 #pragma unroll
     for (int k = 0; k < kSteps; ++k) q[k] = make_uint2(column[8 * k], column[8 * k + 4]);
@@ -111,7 +113,7 @@ struct Attended {
   }
 
   __device__ void add(const KeyTile& first, const KeyTile& second) {
-    const int lane = threadIdx.x % kWarpSize, g = lane / 4, t = lane % 4;
+    const int g = lane / 4, t = lane % 4;
     const KeyTile* tiles[2] = {&first, &second};
     float scores[2][4] = {};
 #pragma unroll

@@ -7,99 +7,154 @@
 
 namespace haikuda::cuda {
 
-// A warp's part of a step. Four warps share a slot, neighbouring units each; two groups of four
-// take slots in turn. What does not depend on x is computed before x is there.
-template <class Type>
+// Sums of a row that warps leave in shared memory: a part for each warp that shares a slot, of each
+// span, or of each group of warps where these take several spans of a row.
+__device__ inline int token_sum_parts(const TokenShape& shape) {
+  return kTokenSharers * min(shape.n_spans, kTokenGroups);
+}
+
+// A warp's part of a step. Two warps share a slot, kUnits neighbouring units each; four groups of
+// two take slots in turn. Shared memory gives 128 bytes a cycle, so that much has to be asked for
+// at a time: all of a warp's part of a slot, before it finishes the sums of the one before. Few
+// instructions, which take four cycles each, and fewer branches, which take thirty.
+template <class Type, int kUnits>
 class TokenMultiplier {
  public:
-  __device__ TokenMultiplier(const TokenTables& tables, const TokenShape& shape)
-      : ring_(tables), shape_(shape) {
-    const int warp = static_cast<int>(threadIdx.x) / kWarpSize, lane = lane_now();
-    const int in_group = warp % kTokenSharers, first = in_group * shape.warp_units;
-    group_ = warp / kTokenSharers;
+  // `place`: where in the ring the step's slots begin.
+  __device__ TokenMultiplier(const TokenTables& tables,
+                             const TokenShape& shape,
+                             const RingPlace& place,
+                             int n_tiles,
+                             bool is_halves,
+                             int thread)
+      : ring_(tables) {
+    const int warp = thread / kWarpSize, lane = thread % kWarpSize;
+    const int in_group = warp % kTokenSharers, group = warp / kTokenSharers;
+    const int first_unit = in_group * kUnits;
     n_spans_ = shape.n_spans;
-    last_ = shape.last_units - first - 1;
+    last_ = shape.last_units - first_unit - 1;
+    is_even_ = kTokenGroups % n_spans_ == 0 && shape.last_units == kTokenSharers * kUnits;
+    tile_step_ = n_spans_ == 1 ? kTokenGroups : kTokenGroups / n_spans_;
     const int row_bytes = tables.params.slot_row_bytes;
-    w_ = Type::offset_of_lane(row_bytes) + first * Type::kUnitBytes;
-    side_ = lane / 4 * row_bytes + tables.params.slot_side_start + first * Type::kSideBytes;
-    x_ = tables.shared.template at<std::uint8_t>(tables.params.x_start + x_offset_of_lane() +
-                                                 first * kXUnitBytes);
-    row_ = (n_spans_ == 1 ? in_group : warp) * kTokenBatchRows + lane / 4;
+    at_weights_ = Type::offset_of_lane(lane, row_bytes) + first_unit * Type::kUnitBytes;
+    at_scales_ =
+        lane / 4 * row_bytes + tables.params.slot_side_start + first_unit * Type::kSideBytes;
+    has_low_ = !is_halves;
+    const int x = has_low_ ? x_offset_of_lane<true>(lane) + first_unit * x_unit_bytes(true)
+                           : x_offset_of_lane<false>(lane) + first_unit * x_unit_bytes(false);
+    x_ = tables.shared.template at<std::uint8_t>(tables.params.x_start + x);
+    is_first_lane_ = lane % 4 == 0;
+    first_ = {place, 0, group};
+    ring_.advance(first_.at, group);
+    for (; first_.span >= n_spans_; first_.span -= n_spans_) ++first_.tile;
+    has_first_ = first_.tile < n_tiles;
+    is_even_ = is_even_ && has_low_;
+    const int part = n_spans_ > kTokenGroups ? group : is_even_ ? first_.span : 0;
+    row_ = (kTokenSharers * part + in_group) * kTokenBatchRows + lane / 4;
   }
 
-  // sums (token_sum_parts, kTokenBatchRows): the rows of so many tiles, from the ring's place on,
-  // which moves on.
-  __device__ void run(float* sums, RingPlace& place, int n_tiles) const {
-    switch (shape_.warp_units) {
-      case 8:
-        run_units<8>(sums, place, n_tiles);
-        break;
-      case 7:
-        run_units<7>(sums, place, n_tiles);
-        break;
-      case 6:
-        run_units<6>(sums, place, n_tiles);
-        break;
-      case 5:
-        run_units<5>(sums, place, n_tiles);
-        break;
-      default:
-        run_units<4>(sums, place, n_tiles);
-    }
-    place.advance_far(n_tiles * n_spans_, ring_.n_slots);
+  // Waits for the first weights.
+  __device__ void load_first() {
+    if (has_first_)
+      wait_and_load<false>(first_);
+    else
+      weights_ = {};
+  }
+  // sums (token_sum_parts, kTokenBatchRows): the rows of so many tiles.
+  __device__ void run(float* sums, int n_tiles) {
+    if (!has_first_) return;
+    if (is_even_)
+      run_slots<true, true>(sums, n_tiles);
+    else if (!Type::kHasRange || has_low_)
+      run_slots<false, true>(sums, n_tiles);
+    else
+      run_slots<false, false>(sums, n_tiles);
+  }
+  // Of sums: halves are in two columns each.
+  __device__ float factor() const { return has_low_ ? 1.0f : 0.5f; }
+  // To the next batch of so many tiles, after one of kTokenBatch.
+  __device__ void advance(int n_tiles) {
+    ring_.advance_far(first_.at, kTokenBatch * n_spans_);
+    has_first_ = first_.tile < n_tiles;
+    load_first();
   }
 
  private:
-  static __device__ int lane_now() { return static_cast<int>(threadIdx.x) % kWarpSize; }
+  // A slot.
+  struct Visit {
+    RingPlace at;
+    int tile, span;
+  };
+  // kIsEven: the warp's slots are of the same span, and all of its units have weights.
+  template <bool kIsEven>
+  __device__ void go_on(Visit& visit) const {
+    ring_.advance(visit.at, kTokenGroups);
+    if constexpr (kIsEven) {
+      visit.tile += tile_step_;
+    } else {
+      visit.span += kTokenGroups;
+      for (; visit.span >= n_spans_; visit.span -= n_spans_) ++visit.tile;
+    }
+  }
+  template <bool kIsEven>
+  __device__ void wait_and_load(const Visit& visit) {
+    ring_.wait_until_full(visit.at);
+    const std::uint8_t* slot = ring_.bytes(visit.at);
+    const int shift = Type::side_shift(visit.span * (kTokenSharers * kUnits));
+    const int last = kIsEven || visit.span != n_spans_ - 1 ? kUnits - 1 : last_;
+    Type::load(weights_, slot + at_weights_, slot + at_scales_ + shift, last);
+  }
+  template <bool kHasLow>
+  __device__ void load_x(uint2 (&x)[kUnits], int span) const {
+    const std::uint8_t* from = x_ + span * (kTokenSharers * kUnits * x_unit_bytes(kHasLow));
+#pragma unroll
+    for (int i = 0; i < kUnits; ++i)
+      x[i] = *reinterpret_cast<const uint2*>(from + i * x_unit_bytes(kHasLow));
+  }
 
-  template <int kUnits>
-  __device__ void run_units(float* sums, RingPlace at, int n_tiles) const {
-    constexpr int kXStep = kTokenSharers * kUnits * kXUnitBytes;
-    const int n_spans = n_spans_;
-    const int tile_step = n_spans == 1 ? kTokenGroups : 0, span_step = kTokenGroups - tile_step;
-    int tile = 0, span = group_;
-    at.advance(group_, ring_.n_slots);
-    if (span >= n_spans) span = 0, ++tile;
-    // A row's products with chunks 0 and 2 are in one lane, those with 1 and 3 in the next.
-    const bool is_first = lane_now() % 4 == 0;
+  template <bool kIsEven, bool kHasLow>
+  __device__ void run_slots(float* sums, int n_tiles) {
+    Visit now = first_;
+    uint2 x[kUnits];
+    load_x<kHasLow>(x, now.span);
     float of_row = 0;
 #pragma unroll 1
-    while (tile < n_tiles) {
-      uint2 x[kUnits];
-#pragma unroll
-      for (int i = 0; i < kUnits; ++i)
-        x[i] = *reinterpret_cast<const uint2*>(x_ + span * kXStep + i * kXUnitBytes);
-      ring_.wait_until_full(at);
-      const std::uint8_t* slot = ring_.bytes(at);
+    while (true) {
       float sum[4];
-      Type::multiply(sum, slot + w_, slot + side_, span == n_spans - 1 ? last_ : kUnits - 1, x);
-      ring_.say_free(at, kTokenGroups);
-      at.advance(kTokenGroups, ring_.n_slots);
-      const int of_tile = tile;
-      tile += tile_step, span += span_step;
-      if (span >= n_spans) span -= n_spans, ++tile;
-      of_row += is_first ? sum[0] + sum[1] : sum[2] + sum[3];
-      if (tile == of_tile) continue;
-      of_row += __shfl_xor_sync(kAllLanes, of_row, 1);
-      if (is_first) sums[row_ + of_tile * kTokenTileRows] = of_row;
-      of_row = 0;
+      Type::multiply(sum, weights_, x);
+      ring_.say_free(now.at, kTokenGroups);
+      Visit next = now;
+      go_on<kIsEven>(next);
+      const bool has_next = next.tile < n_tiles;
+      if (has_next) {
+        if constexpr (!kIsEven) load_x<kHasLow>(x, next.span);
+        wait_and_load<kIsEven>(next);
+      }
+      // A row's products with chunks 0 and 2 are in one lane, those with 1 and 3 in the next.
+      of_row += is_first_lane_ ? sum[0] + sum[1] : sum[2] + sum[3];
+      if (kIsEven || n_spans_ <= kTokenGroups || next.tile != now.tile) {
+        of_row += __shfl_xor_sync(kAllLanes, of_row, 1);
+        const int part = kIsEven || n_spans_ > kTokenGroups ? 0 : now.span;
+        if (is_first_lane_)
+          sums[row_ + part * (kTokenSharers * kTokenBatchRows) + now.tile * kTokenTileRows] =
+              of_row;
+        of_row = 0;
+      }
+      if (!has_next) return;
+      now = next;
     }
   }
 
   TokenRing ring_;
-  const TokenShape& shape_;
-  int group_, n_spans_;
-  int last_;      // unit of the warp in a tile's last slot
-  int w_, side_;  // where in a slot the lane begins to read weights, and scales
+  int n_spans_, tile_step_;
+  int last_;                    // unit of the warp in a tile's last slot
+  int at_weights_, at_scales_;  // where in a slot the lane begins to read
   const std::uint8_t* x_;
   int row_;
+  bool is_first_lane_, has_low_, is_even_, has_first_;
+  Visit first_;
+  typename Type::template Weights<kUnits> weights_;
 };
-
-// How many parts a row's sum has: of warps that share a slot, and of both groups where a tile has
-// more than one.
-__device__ inline int token_sum_parts(const TokenShape& shape) {
-  return shape.n_spans == 1 ? kTokenSharers : kTokenWarps;
-}
 
 // What a step reads and writes. Vectors of a layer have its tag; the first steps of a layer read
 // what the one before has left.
@@ -141,6 +196,15 @@ target_of(const TokenStep& step, const TokenShape& shape, const TokenFlow& flow,
           bias == nullptr ? make_float2(0, 0) : make_float2(bias[row], bias[row + 1])};
 }
 
+struct PairOfRows : float2 {
+  __device__ void operator+=(const PairOfRows& b) { x += b.x, y += b.y; }
+  __device__ void operator*=(float factor) { x *= factor, y *= factor; }
+};
+struct TwoPairsOfRows : float4 {
+  __device__ void operator+=(const TwoPairsOfRows& b) { x += b.x, y += b.y, z += b.z, w += b.w; }
+  __device__ void operator*=(float factor) { x *= factor, y *= factor, z *= factor, w *= factor; }
+};
+
 // The rest of a product, for a batch of the block's pairs, from `first` on: `sums` are those of
 // TokenMultiplier, `factor` is what they are to be multiplied by, `target` that of the thread's
 // pair of the first batch. `best` becomes the greatest logit that the thread has seen.
@@ -156,45 +220,60 @@ __device__ void finish(const TokenParams& params,
                        TokenTarget target,
                        const TokenFlow& flow,
                        unsigned tag,
+                       int thread,
                        ArgmaxResult& best) {
-  const int thread = static_cast<int>(threadIdx.x);
-  const bool is_whole = token_sum_parts(shape) == kTokenWarps;
+  const int n_parts = token_sum_parts(shape);
   const int n_pairs = min(share.n_pairs - first, n_tiles * kTokenTilePairs);
-  const auto total = [&](int row) {
-    float sum = 0;
+  // Of as many neighbouring rows as T has floats.
+  const auto total = [&]<class T>(T& rows, int index) {
+    const T* from = reinterpret_cast<const T*>(sums) + index;
+    constexpr int kStep = kTokenBatchRows * sizeof(float) / sizeof(T);
+    rows = from[0];
 #pragma unroll
-    for (int part = 0; part < kTokenSharers; ++part) sum += sums[part * kTokenBatchRows + row];
-    if (is_whole) {
+    for (int part = 1; part < kTokenSharers; ++part) rows += from[part * kStep];
+    if (n_parts > kTokenSharers) {
 #pragma unroll
       for (int part = kTokenSharers; part < kTokenWarps; ++part)
-        sum += sums[part * kTokenBatchRows + row];
+        if (part < n_parts) rows += from[part * kStep];
     }
-    return sum * factor;
+    rows *= factor;
   };
   switch (shape.output) {
     case TokenOutput::vector:
       for (int pair = thread; pair < n_pairs; pair += kTokenThreads) {
         if (first + pair != thread)
           target = target_of<Type>(step, shape, flow, share.first_pair + first + pair);
-        publish_pair(target.out, target.biases.x + total(2 * pair),
-                     target.biases.y + total(2 * pair + 1), tag);
+        PairOfRows rows;
+        total(rows, pair);
+        publish_pair(target.out, target.biases.x + rows.x, target.biases.y + rows.y, tag);
       }
       return;
     case TokenOutput::gate_up: {
-      const auto act = [&](int pair) {
-        const float gate = total(2 * pair);
-        return __fdividef(gate, 1.0f + __expf(-gate)) * total(2 * pair + 1);
+      const auto act = [](float gate, float up) {
+        return __fdividef(gate, 1.0f + __expf(-gate)) * up;
       };
-      for (int two = thread; two < n_pairs / 2; two += kTokenThreads)
-        publish_pair(flow.out + place_in_units<Type>((share.first_pair + first) / 2 + two),
-                     act(2 * two), act(2 * two + 1), tag);
+      const int first_out = (share.first_pair + first) / 2;
+      // Warp by warp: what it hands on together has one level.
+      for (int two = thread; two - thread % kWarpSize < n_pairs / 2; two += kTokenThreads) {
+        TwoPairsOfRows rows;
+        total(rows, min(two, n_pairs / 2 - 1));
+        const float2 values = make_float2(act(rows.x, rows.y), act(rows.z, rows.w));
+        if constexpr (Type::kHasRange) {
+          const WarpHalves halves(values, tag);
+          if (two < n_pairs / 2 && two % 2 == 0)
+            halves.publish(reinterpret_cast<TaggedHalves*>(flow.out) + (first_out + two) / 2);
+        } else if (two < n_pairs / 2) {
+          publish_pair(flow.out + place_in_units<Type>(first_out + two), values.x, values.y, tag);
+        }
+      }
       return;
     }
     case TokenOutput::logits:
       for (int r = thread; r < kTokenRows * n_pairs; r += kTokenThreads) {
         const int row = kTokenRows * (share.first_pair + first) + r;
         if (row >= shape.n_rows) continue;
-        const float logit = total(r);
+        float logit;
+        total(logit, r);
         params.logits[row] = logit;
         best = merged(best, logit, row);
       }

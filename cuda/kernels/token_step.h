@@ -5,6 +5,7 @@
 #include <cuda_runtime_api.h>
 
 #include <cstddef>
+#include <numeric>
 
 #include "cuda/device/planes.h"
 #include "cuda/ops.h"
@@ -15,15 +16,16 @@ namespace haikuda::cuda {
 constexpr int kTokenWarps = 8, kTokenThreads = kTokenWarps * 32;
 constexpr int kTokenFeeders = 4;  // at most
 // Warps that share a slot of weights, neighbouring units each; groups of them take slots in turn.
-constexpr int kTokenSharers = 4, kTokenGroups = kTokenWarps / kTokenSharers;
+constexpr int kTokenSharers = 2, kTokenGroups = kTokenWarps / kTokenSharers;
 // Rows of weights: two that belong together, a pair; those that a matrix unit takes together, a
 // tile.
 constexpr int kTokenRows = 2, kTokenTileRows = 8, kTokenTilePairs = kTokenTileRows / kTokenRows;
 constexpr int kTokenUnit = 32;  // columns that a matrix unit takes at a time
 // Units of a slot that one warp takes.
-constexpr int kTokenLeastUnits = 4, kTokenMostUnits = 8;
-constexpr int kTokenSlots = 32;  // of the ring, at most
-constexpr int kTokenBatch = 16;  // tiles whose sums are finished together
+constexpr int kTokenLeastUnits = 8, kTokenMostUnits = 16, kTokenUnitsStep = 2;
+constexpr int kTokenSlots = 32;         // of the ring, at most
+constexpr int kTokenBarrierBytes = 16;  // behind each slot: that it is full, and free
+constexpr int kTokenBatch = 16;         // tiles whose sums are finished together
 constexpr int kTokenBatchRows = kTokenBatch * kTokenTileRows;
 constexpr int kTokenSums = kTokenWarps * kTokenBatchRows;
 constexpr int kTokenDim = 128;  // most elements of a head
@@ -40,8 +42,12 @@ struct TokenUnitBytes {
   // Rows of scales are as many copies again, and half as many bytes.
   int n_feeders() const { return side == 0 ? 2 : 4; }
 
-  // Spans of a row that has several are multiples of so many units, whose scales are 16 bytes.
-  int span(int n_spans) const { return side == 0 || n_spans == 1 ? kTokenSharers : 16 / side; }
+  // Of scales that a slot has for a row: wherever those of a span begin, a copy begins at a
+  // multiple of 16.
+  int side_copy(int span_units) const {
+    const int bytes = span_units * side;
+    return (bytes + 16 - std::gcd(bytes, 16) + 15) / 16 * 16;
+  }
 };
 inline TokenUnitBytes token_unit_bytes(DType dtype) {
   switch (dtype) {
@@ -61,6 +67,21 @@ enum class TokenOutput {
   logits,
 };
 
+// Which gate and up, of 32 in a unit, are the k-th pair of rows: those four that go on together
+// follow each other, and the words are in the order in which x lies.
+struct TokenActOrder {
+  int chunk, lane, far;
+
+  __host__ __device__ int column(int k) const {
+    return k / 32 * 32 + k % 32 / 16 * chunk + k % 16 / 4 * lane + k % 4 / 2 * far + k % 2;
+  }
+};
+inline TokenActOrder token_act_order(DType dtype) {
+  return dtype == DType::F16    ? TokenActOrder{8, 2, 16}
+         : dtype == DType::Q8_0 ? TokenActOrder{2, 8, 4}
+                                : TokenActOrder{16, 4, 2};  // as they are
+}
+
 // In front of the steps of a layer; the head follows the last.
 enum TokenStepOfLayer { kTokenQkv, kTokenOutput, kTokenGateUp, kTokenDown, kTokenSteps };
 
@@ -68,12 +89,15 @@ enum TokenStepOfLayer { kTokenQkv, kTokenOutput, kTokenGateUp, kTokenDown, kToke
 struct alignas(16) TokenShape {
   TokenOutput output;
   int cols;
-  int row_bytes, span_bytes;            // of weights; a slot has those of a span
-  int side_row_bytes, side_span_bytes;  // of their scales; 0: they have none
-  std::int64_t side_start[3];           // of each matrix, from its weights to its scales
+  int row_bytes, span_bytes;  // of weights; a slot has those of a span
+  // Of their scales; 0: they have none. A span's begin at any multiple of a unit's, copies of them
+  // at multiples of 16.
+  int side_row_bytes, side_span_bytes, side_copy_bytes;
+  std::int64_t side_start[3];  // of each matrix, from its weights to its scales
   float inverse_cols;
-  // Units of a slot, kTokenSharers · warp_units, but for the last of the n_spans slots of a tile.
-  int warp_units, span_units, last_units, n_spans;
+  // Units of a slot, but for the last of the n_spans slots of a tile.
+  int span_units, last_units, n_spans;
+  TokenActOrder act_order;             // of gates and ups
   int window;                          // slots on their way together, a multiple of n_feeders
   int n_rows;                          // of all matrices
   int first_row[3], first_out[3];      // of each, among all rows and in the output; INT_MAX: none
@@ -122,13 +146,16 @@ struct TokenParams {
   // Shared memory, in bytes: a ring of slots with kTokenTileRows rows each, then these.
   int n_feeders, n_slots;  // the latter a multiple of the former
   int slot_row_bytes, slot_side_start, x_start, residual_start, sums_start, cos_sin_start,
-      barriers_start, shapes_start, steps_start;
+      shapes_start, steps_start;
 
   __host__ __device__ int slot_bytes() const { return kTokenTileRows * slot_row_bytes; }
+  __host__ __device__ int slot_stride() const { return slot_bytes() + kTokenBarrierBytes; }
 };
 
 // Bytes of so many units of x, staged; and what attention needs in its place.
-std::size_t token_x_bytes(int n_units);
+std::size_t token_x_bytes(bool is_halves, int n_units);
+// Whether gates and ups are handed on as halves.
+bool hands_on_halves(DType dtype);
 std::size_t token_attention_bytes(int head_dim);
 // Bytes of a tile of keys and that of their values: what attention needs of a slot at least.
 std::size_t token_key_tile_bytes(int head_dim);
@@ -140,6 +167,7 @@ std::size_t most_token_bytes(DType dtype, int head_dim);
 // All blocks are resident at once, or the launch fails.
 void launch_token(const TokenParams& params,
                   DType dtype,
+                  int span_units,
                   int n_blocks,
                   std::size_t shared_bytes,
                   cudaStream_t stream);
@@ -149,5 +177,7 @@ void count_token(unsigned* n_done, cudaStream_t stream);
 // in the order of matrix units (kernels/token_x.cuh), and even otherwise.
 void untag(
     float* out, const TaggedPair* values, int n, bool in_units, DType dtype, cudaStream_t stream);
+// The same of gates and ups.
+void untag_act(float* out, const TaggedPair* values, int n, DType dtype, cudaStream_t stream);
 
 }  // namespace haikuda::cuda

@@ -26,30 +26,39 @@ template <class Split, void (*kMultiply)(float (&)[4], const std::uint32_t (&)[4
 struct TokenPlain : Split {
   static constexpr bool kChunksOfLane = false;
   static constexpr int kUnitBytes = 2 * kTokenUnit, kSideBytes = 0;
+  static __device__ int side_shift(int) { return 0; }
 
-  static __device__ int offset_of_lane(int row_bytes) {
-    const int lane = static_cast<int>(threadIdx.x) % kWarpSize;
+  static __device__ int offset_of_lane(int lane, int row_bytes) {
     return lane % kTokenTileRows * row_bytes + lane / kTokenTileRows * 16;
   }
-  // total = the products of the warp's units. Beyond unit `last` x is zero, whatever it meets.
   template <int kUnits>
-  static __device__ void multiply(float (&total)[4],
-                                  const std::uint8_t* weights,
-                                  const std::uint8_t*,
-                                  int last,
-                                  const uint2 (&x)[kUnits]) {
-    constexpr int kChains = 3;
-    std::uint32_t w[kUnits][4];
+  struct Weights {
+    std::uint32_t of_unit[kUnits][4];
+  };
+  // Of the warp's units. Beyond unit `last` x is zero, whatever it meets.
+  template <int kUnits>
+  static __device__ void load(Weights<kUnits>& w,
+                              const std::uint8_t* weights,
+                              const std::uint8_t*,
+                              int last) {
     if (last < kUnits - 1) [[unlikely]] {
 #pragma unroll
-      for (int i = 0; i < kUnits; ++i) load_tiles(w[i], weights + min(i, last) * kUnitBytes);
+      for (int i = 0; i < kUnits; ++i)
+        load_tiles(w.of_unit[i], weights + min(i, last) * kUnitBytes);
     } else {
 #pragma unroll
-      for (int i = 0; i < kUnits; ++i) load_tiles(w[i], weights + i * kUnitBytes);
+      for (int i = 0; i < kUnits; ++i) load_tiles(w.of_unit[i], weights + i * kUnitBytes);
     }
+  }
+  // total = the products of the warp's units.
+  template <int kUnits>
+  static __device__ void multiply(float (&total)[4],
+                                  const Weights<kUnits>& w,
+                                  const uint2 (&x)[kUnits]) {
+    constexpr int kChains = 3;
     float sums[kChains][4] = {};
 #pragma unroll
-    for (int i = 0; i < kUnits; ++i) kMultiply(sums[i % kChains], w[i], x[i]);
+    for (int i = 0; i < kUnits; ++i) kMultiply(sums[i % kChains], w.of_unit[i], x[i]);
     total_of(total, sums);
   }
 };
@@ -68,9 +77,10 @@ using TokenBF16 = TokenPlain<SplitIntoBf16, multiply_bf16>;
 struct TokenQ8_0 : SplitIntoHalves {
   static constexpr bool kChunksOfLane = true;
   static constexpr int kUnitBytes = kTokenUnit, kSideBytes = 2;
+  // Of a span's scales in a slot: copies begin at multiples of 16 bytes.
+  static __device__ int side_shift(int first_unit) { return first_unit * kSideBytes % 16; }
 
-  static __device__ int offset_of_lane(int row_bytes) {
-    const int lane = static_cast<int>(threadIdx.x) % kWarpSize;
+  static __device__ int offset_of_lane(int lane, int row_bytes) {
     return lane / 4 * row_bytes + lane % 4 * 8;
   }
   // Bytes 2i and 2i + 1 of a word as halves: 1152 + q, less 1152.
@@ -82,29 +92,36 @@ struct TokenQ8_0 : SplitIntoHalves {
     return reinterpret_cast<const std::uint32_t&>(value);
   }
   template <int kUnits>
-  static __device__ void multiply(float (&total)[4],
-                                  const std::uint8_t* weights,
-                                  const std::uint8_t* scales,
-                                  int last,
-                                  const uint2 (&x)[kUnits]) {
+  struct Weights {
     uint2 q[kUnits];
     std::uint16_t scale[kUnits];
+  };
+  template <int kUnits>
+  static __device__ void load(Weights<kUnits>& w,
+                              const std::uint8_t* weights,
+                              const std::uint8_t* scales,
+                              int last) {
 #pragma unroll
     for (int i = 0; i < kUnits; ++i) {
       const int unit = min(i, last);
-      q[i] = *reinterpret_cast<const uint2*>(weights + unit * kUnitBytes);
-      scale[i] = reinterpret_cast<const std::uint16_t*>(scales)[unit];
+      w.q[i] = *reinterpret_cast<const uint2*>(weights + unit * kUnitBytes);
+      w.scale[i] = reinterpret_cast<const std::uint16_t*>(scales)[unit];
     }
+  }
+  template <int kUnits>
+  static __device__ void multiply(float (&total)[4],
+                                  const Weights<kUnits>& w,
+                                  const uint2 (&x)[kUnits]) {
 #pragma unroll
     for (int i = 0; i < 4; ++i) total[i] = 0;
 #pragma unroll
     for (int i = 0; i < kUnits; ++i) {
-      const std::uint32_t low = q[i].x ^ 0x80808080u, high = q[i].y ^ 0x80808080u;
-      const std::uint32_t w[4] = {halves_of(low, 0x4140), halves_of(low, 0x4342),
-                                  halves_of(high, 0x4140), halves_of(high, 0x4342)};
+      const std::uint32_t low = w.q[i].x ^ 0x80808080u, high = w.q[i].y ^ 0x80808080u;
+      const std::uint32_t halves[4] = {halves_of(low, 0x4140), halves_of(low, 0x4342),
+                                       halves_of(high, 0x4140), halves_of(high, 0x4342)};
       float sum[4] = {};
-      multiply_add(sum, w, x[i].x, x[i].y);
-      const float factor = __half2float(__ushort_as_half(scale[i]));
+      multiply_add(sum, halves, x[i].x, x[i].y);
+      const float factor = __half2float(__ushort_as_half(w.scale[i]));
 #pragma unroll
       for (int j = 0; j < 4; ++j) total[j] += factor * sum[j];
     }

@@ -65,17 +65,20 @@ struct SplitIntoBf16 {
   }
 };
 
-// The columns of a unit, of 32 bytes each.
-constexpr int kXUnitBytes = 128;
+// Bytes of a unit: of its columns, of 32 each. Without the low pieces there are two, each of which
+// is read as its neighbour as well.
+__host__ __device__ constexpr int x_unit_bytes(bool has_low) {
+  return has_low ? 128 : 64;
+}
 // What a lane reads of each unit: of column lane / 4, of eight, the last four of no meaning, the
 // pairs lane % 4 of two chunks.
-__device__ inline int x_offset_of_lane() {
-  return static_cast<int>(threadIdx.x) % (kWarpSize / 2) * 8;
+template <bool kHasLow>
+__device__ inline int x_offset_of_lane(int lane) {
+  return kHasLow ? lane % 16 * 8 : lane / 8 % 2 * 32 + lane % 4 * 8;
 }
 
 // Of a vector that other blocks hand on.
 struct TokenX {
-  static constexpr int kLoadsAhead = 5;
   static constexpr bool kMayHaveGamma = false;
 
   const TaggedPair* in;
@@ -90,7 +93,6 @@ struct TokenX {
 // The residual, to which such a vector is added where `in` is not null. Every block keeps the whole
 // of it, in shared memory, by groups; a thread touches its own alone.
 struct TokenResidual {
-  static constexpr int kLoadsAhead = 2;
   static constexpr bool kMayHaveGamma = true;
 
   const TaggedPair* in;
@@ -122,10 +124,11 @@ struct alignas(16) XFactsOfBlock {
   std::uint32_t greatest[kTokenWarps];
 
   // By all lanes of a warp.
-  __device__ void tell(int warp, const XFacts& facts, bool wants_squares) {
+  __device__ void tell(int thread, const XFacts& facts, bool wants_squares) {
     const std::uint32_t of_warp = warp_max(facts.greatest);
     const float sum = wants_squares ? warp_sum(facts.squares) : 0;
-    if (threadIdx.x % kWarpSize == 0) squares[warp] = sum, greatest[warp] = of_warp;
+    const int warp = thread / kWarpSize;
+    if (thread % kWarpSize == 0) squares[warp] = sum, greatest[warp] = of_warp;
   }
   __device__ float sum_of_squares() const {
     float sum = 0;
@@ -144,13 +147,16 @@ struct alignas(16) XFactsOfBlock {
 // Puts a thread's groups of x in their place, times gamma unless that is null, times `scale`. Units
 // that the last slot of a tile has no weights for are zeros. The block needs a barrier before x is
 // used.
-template <class Type, class Source>
-__device__ XFacts stage_x(
-    std::uint8_t* to, const Source& in, const TokenShape& shape, const float* gamma, float scale) {
-  constexpr int kLoadsAhead = Source::kLoadsAhead;
-  const int n = shape.cols / kGroupValues, thread = static_cast<int>(threadIdx.x);
+template <class Type, int kLoadsAhead, class Source>
+__device__ XFacts stage_groups(std::uint8_t* to,
+                               const Source& in,
+                               const TokenShape& shape,
+                               const float* gamma,
+                               float scale,
+                               int thread) {
+  const int n = shape.cols / kGroupValues;
   const auto put = [to](int group, uint2 high, uint2 low) {
-    auto* column = reinterpret_cast<uint2*>(to + group / kUnitGroups * kXUnitBytes +
+    auto* column = reinterpret_cast<uint2*>(to + group / kUnitGroups * x_unit_bytes(true) +
                                             group % 2 * 64 + group % kUnitGroups / 2 * 8);
     column[0] = high, column[4] = low;
   };
@@ -161,11 +167,10 @@ __device__ XFacts stage_x(
     XGroup factors[kLoadsAhead];
 #pragma unroll
     for (int l = 0; l < kLoadsAhead; ++l) {
-      const int group = first + l * kTokenThreads;
-      if (group >= n) break;
+      // Without a condition, or registers that may have been written would be kept in all phases.
+      const int group = min(first + l * kTokenThreads, n - 1);
       asked[l] = in.ask(group);
-      if constexpr (Source::kMayHaveGamma)
-        if (gamma != nullptr) factors[l] = load_group<Type>(gamma, group);
+      if constexpr (Source::kMayHaveGamma) factors[l] = load_group<Type>(gamma, group);
     }
 #pragma unroll
     for (int l = 0; l < kLoadsAhead; ++l) {
@@ -177,12 +182,11 @@ __device__ XFacts stage_x(
 #pragma unroll
       for (int p = 0; p < 2; ++p) {
         float2& pair = pairs[p];
-        facts.squares += pair.x * pair.x + pair.y * pair.y;
-        if constexpr (Source::kMayHaveGamma)
-          if (gamma != nullptr) {
-            const float2 factor = p == 0 ? factors[l].low : factors[l].high;
-            pair.x *= factor.x, pair.y *= factor.y;
-          }
+        if constexpr (Source::kMayHaveGamma) facts.squares += pair.x * pair.x + pair.y * pair.y;
+        if constexpr (Source::kMayHaveGamma) {
+          const float2 factor = p == 0 ? factors[l].low : factors[l].high;
+          pair.x *= factor.x, pair.y *= factor.y;
+        }
         if constexpr (Type::kHasRange)
           facts.greatest = max(facts.greatest, max(magnitude_bits(pair.x), magnitude_bits(pair.y)));
         Type::split(make_float2(scale * pair.x, scale * pair.y), high[p], low[p]);
@@ -195,6 +199,87 @@ __device__ XFacts stage_x(
        group += kTokenThreads)
     put(group, {}, {});
   return facts;
+}
+
+// With few instructions for a short x.
+template <class Type, class Source>
+__device__ XFacts stage_x(std::uint8_t* to,
+                          const Source& in,
+                          const TokenShape& shape,
+                          const float* gamma,
+                          float scale,
+                          int thread) {
+  return shape.cols <= kGroupValues * kTokenThreads
+             ? stage_groups<Type, 1>(to, in, shape, gamma, scale, thread)
+             : stage_groups<Type, 4>(to, in, shape, gamma, scale, thread);
+}
+
+// The same of a vector that is handed on as halves: they lie as they come. Levels other than 0 are
+// told as a value that does not suit.
+__device__ inline XFacts stage_halves(
+    std::uint8_t* to, const TaggedHalves* in, unsigned tag, const TokenShape& shape, int thread) {
+  constexpr int kLoadsAhead = 3;
+  const int n = shape.cols / 8, end = shape.n_spans * shape.span_units * kTokenUnit / 8;
+  std::uint64_t levels = 0;
+#pragma unroll 1
+  for (int first = thread; first < n; first += kLoadsAhead * kTokenThreads) {
+    AskedPairs asked[kLoadsAhead];
+    const auto at = [&](int l) { return min(first + l * kTokenThreads, n - 1); };
+#pragma unroll
+    for (int l = 0; l < kLoadsAhead; ++l) asked[l] = ask_pairs(in + 2 * at(l));
+    // What is not there is asked for again together: an answer takes long.
+    bool is_there = false;
+    for (Patience patience; !is_there; patience.spend()) {
+      is_there = true;
+#pragma unroll
+      for (int l = 0; l < kLoadsAhead; ++l) {
+        if (has_tag_of_halves(asked[l].bits[0], tag) && has_tag_of_halves(asked[l].bits[1], tag))
+          continue;
+        asked[l] = ask_pairs(in + 2 * at(l));
+        is_there = false;
+      }
+    }
+#pragma unroll
+    for (int l = 0; l < kLoadsAhead; ++l) {
+      levels |= asked[l].bits[0] | asked[l].bits[1];
+      const uint2 a = halves_of(asked[l].bits[0]), b = halves_of(asked[l].bits[1]);
+      reinterpret_cast<uint4*>(to)[at(l)] = make_uint4(a.x, a.y, b.x, b.y);
+    }
+  }
+  for (int i = n + thread; i < end; i += kTokenThreads)
+    reinterpret_cast<uint4*>(to)[i] = make_uint4(0, 0, 0, 0);
+  XFacts facts;
+  facts.greatest = (levels & kLevelOfHalves) == 0 ? __float_as_uint(1.0f) : ~0u;
+  return facts;
+}
+// The same of values on several levels, which are there: on the greatest of them. What the values
+// are multiplied by.
+__device__ inline float stage_levels(std::uint8_t* to,
+                                     const TaggedHalves* in,
+                                     const TokenShape& shape,
+                                     XFactsOfBlock& facts,
+                                     int thread) {
+  const int n = shape.cols / 4;
+  int greatest = kLeastLevel;
+  for (int i = thread; i < n; i += kTokenThreads)
+    greatest = max(greatest, level_of_halves(ask_value(in + i)));
+  XFacts mine;
+  mine.greatest = static_cast<std::uint32_t>(greatest - kLeastLevel);
+  sync_consumers();  // all have read the facts
+  facts.tell(thread, mine, false);
+  sync_consumers();
+  const int level = static_cast<int>(facts.greatest_of_all()) + kLeastLevel;
+  for (int i = thread; i < n; i += kTokenThreads) {
+    const std::uint64_t bits = ask_value(in + i);
+    const float scale = power_of_level(max(level_of_halves(bits) - level, -kMostLevel));
+    const auto scaled = [scale](std::uint32_t pair) {
+      const float2 x = __half22float2(reinterpret_cast<const __half2&>(pair));
+      return pack_halves(scale * x.x, scale * x.y);
+    };
+    const uint2 halves = halves_of(bits);
+    reinterpret_cast<uint2*>(to)[i] = make_uint2(scaled(halves.x), scaled(halves.y));
+  }
+  return power_of_level(-level);
 }
 
 // Whether halves hold x as it is, with this greatest value.
