@@ -9,10 +9,12 @@
 namespace haikuda::cuda {
 namespace {
 
-// Tokens on their way when the host waits for one: enough to outlast what it does between two, few
-// enough that the end of a text costs little.
-constexpr int kAhead = 4;
-static_assert(2 * (kAhead + 1) < kSampleRing);
+// Tokens on their way at least when the host waits for one: enough to outlast what it does between
+// two, few enough that the end of a text costs little.
+constexpr int kAhead = 3;
+// Tokens of one graph, as long as so many may follow: from one graph to the next takes 4.5 us.
+constexpr int kTogether = 4;
+static_assert(2 * (kAhead + kTogether) < kSampleRing);
 
 }  // namespace
 
@@ -41,14 +43,18 @@ std::size_t SamplingLoop::bytes_needed(int n_vocab) {
 }
 
 void SamplingLoop::prepare(bool greedy) {
-  GraphExec& step = greedy ? greedy_step_ : step_;
-  if (step.get() != nullptr) return;
-  step = GraphExec::capture(stream_, [&] {
+  Steps& steps = greedy ? greedy_steps_ : steps_;
+  if (steps.one.get() != nullptr) return;
+  const auto enqueue_step = [&] {
     const int n_partial = forward_.step();
     if (greedy)
       sample_greedy(buffers_, forward_.best_partial().data(), n_partial, stream_);
     else
       sample_token(buffers_, stream_);
+  };
+  steps.one = GraphExec::capture(stream_, enqueue_step);
+  steps.several = GraphExec::capture(stream_, [&] {
+    for (int i = 0; i < kTogether; ++i) enqueue_step();
   });
 }
 
@@ -73,14 +79,17 @@ void SamplingLoop::start(const CommonChain& chain,
 }
 
 void SamplingLoop::enqueue() {
+  int n = 1;
   if (n_enqueued_ == 0) {
     sample_token(buffers_, stream_);
   } else {
     prepare(is_greedy_);
-    (is_greedy_ ? greedy_step_ : step_).launch(stream_);
+    const Steps& steps = is_greedy_ ? greedy_steps_ : steps_;
+    if (n_most_ - n_enqueued_ >= kTogether) n = kTogether;
+    (n == kTogether ? steps.several : steps.one).launch(stream_);
   }
-  ++n_enqueued_;
-  ++next_sequence_;
+  n_enqueued_ += n;
+  next_sequence_ += static_cast<unsigned>(n);
 }
 
 int SamplingLoop::next() {

@@ -1,5 +1,6 @@
 // Tokens chosen on the device one after another, ahead of the host that reads them: decoding and
-// sampling are one graph, whose replays find token, position and counters in device memory.
+// sampling are one graph, or several times the same in one, whose replays find token, position and
+// counters in device memory.
 #pragma once
 
 #include <span>
@@ -45,7 +46,11 @@ class SamplingLoop {
   DeviceBuffer<SampleState> state_{1};
   PinnedBuffer<SampledToken> ring_{kSampleRing};
   SampleBuffers buffers_;
-  GraphExec step_, greedy_step_;  // captured by prepare()
+  // A token, and several; captured by prepare().
+  struct Steps {
+    GraphExec one, several;
+  };
+  Steps steps_, greedy_steps_;
   bool is_greedy_ = false;
   unsigned next_sequence_ = 1;   // of the next token to be enqueued
   unsigned first_sequence_ = 1;  // of this start's first token
