@@ -80,27 +80,30 @@ void check_tokens(const TokenFixture& f) {
 
 }  // namespace
 
-// qwen2 has biases and heads of 64, qwen3 norms of heads and heads of 128.
+// qwen2 has biases and heads of 64, qwen3 norms of heads and heads of 128; 8 to 16 units of a row for
+// each of the two warps that share a slot.
 TEST_CASE("token: every instance, keys of a block alone and shared out",
           "[cuda][ops][token][sanitize]") {
   if (cuda::device_attribute(cudaDevAttrComputeCapabilityMajor) < 9)
     HAIKUDA_SKIP("a GPU before sm_90 does not decode by this kernel");
   const std::string architecture = GENERATE(as<std::string>{}, "qwen2", "qwen3");
   const DType type = GENERATE(DType::F16, DType::BF16, DType::Q8_0);
-  CAPTURE(architecture, dtype_name(type));
+  const int n_embd = GENERATE(128, 640, 768, 896, 1024);
+  const int head_dim = architecture == "qwen2" ? 64 : 128;
+  CAPTURE(architecture, dtype_name(type), n_embd);
   const TokenFixture f({.architecture = architecture,
                         .dtype = type,
                         .n_layers = 1,
-                        .n_embd = 128,
-                        .n_heads = 2,
+                        .n_embd = n_embd,
+                        .n_heads = n_embd / head_dim,
                         .n_kv_heads = 1,
-                        .n_ff = 64});
-  REQUIRE(f.tiny.model.config.head_dim == (architecture == "qwen2" ? 64 : 128));
+                        .n_ff = 128});
+  REQUIRE(f.tiny.model.config.head_dim == head_dim);
   check_tokens(f);
 }
 
-// 20 to 32 units a row: 5 to 8 for each of the four warps that share a slot; then rows of several
-// slots, of which the last is shorter.
+// 18 to 32 units a row, which fill a slot or not; then rows of several slots, of which the last is
+// shorter, up to more than there are groups of warps.
 TEST_CASE("token: rows of every length", "[cuda][ops][token]") {
   if (cuda::device_attribute(cudaDevAttrComputeCapabilityMajor) < 9)
     HAIKUDA_SKIP("a GPU before sm_90 does not decode by this kernel");
