@@ -88,13 +88,11 @@ template <class Type, int kDim, int kUnits, bool kIsTimed>
 __global__ __launch_bounds__(kMostTokenThreads,
                              1) void token_kernel(const __grid_constant__ TokenParams params) {
   __shared__ XFactsOfBlock facts_of[2];
-  __shared__ CopyBarrier x_is_there;  // of the step, as far as each warp has put it in its place
   __shared__ unsigned first_tag_of_token;
   __shared__ int past_of_token;
   __shared__ Part part_of_token;  // the same in all layers
   let_dependents_start();
   const int thread = static_cast<int>(threadIdx.x), warp = thread / kWarpSize;
-  if (thread == 0) init_barrier(&x_is_there, kTokenWarps);
   prepare_shared(params);
   const SharedBase shared(dynamic_shared());
   const TokenTables tables{params, shared};
@@ -125,7 +123,6 @@ __global__ __launch_bounds__(kMostTokenThreads,
     sync_consumers();
   }
 
-  unsigned n_x = 0;  // phases of that barrier
 #pragma unroll 1
   for (int phase = params.first_phase; phase < params.end_phase; ++phase) {
     const auto mark = [&](int which) {
@@ -175,9 +172,7 @@ __global__ __launch_bounds__(kMostTokenThreads,
     };
     multiplier.load_first();  // while x is on its way
     facts.tell(thread, stage(1), gamma != nullptr);
-    arrive_as_warp(&x_is_there, 1);
-    wait_for_phase(&x_is_there, n_x % 2);
-    ++n_x;
+    sync_consumers();
     float scale = 1;
     if constexpr (Type::kHasRange) {
       const std::uint32_t greatest = facts.greatest_of_all();

@@ -24,17 +24,6 @@ struct TokenTables {
   }
 };
 
-// By all lanes of a warp: as if n warps with one arrival each did.
-__device__ inline void arrive_as_warp(CopyBarrier* barrier, int n) {
-  __syncwarp();
-  if (threadIdx.x % kWarpSize == 0) arrive(barrier, n);
-}
-// By all lanes of a warp.
-__device__ inline void wait_for_phase(CopyBarrier* barrier, unsigned parity) {
-  while (!__all_sync(kAllLanes, has_ended(barrier, parity))) {
-  }
-}
-
 // A barrier of the warps that multiply.
 __device__ inline void sync_consumers() {
   asm volatile("bar.sync 1, %0;" ::"n"(kTokenThreads) : "memory");
@@ -96,21 +85,25 @@ class TokenRing {
     return place;
   }
   // By all lanes of a warp.
-  __device__ void wait_until_full(const RingPlace& place) const {
-    wait_for_phase(full(place), place.parity);
-  }
+  __device__ void wait_until_full(const RingPlace& place) const { wait(full(place), place.parity); }
   // The first time around nobody has to free it.
   __device__ void wait_until_free(const RingPlace& place) const {
-    wait_for_phase(free(place), place.parity ^ 1);
+    wait(free(place), place.parity ^ 1);
   }
   // By all lanes of a warp, once they have read the slot; for so many of the block's warps.
   __device__ void say_free(const RingPlace& place, int n_warps) const {
-    arrive_as_warp(free(place), n_warps);
+    __syncwarp();
+    if (threadIdx.x % kWarpSize == 0) arrive(free(place), n_warps);
   }
 
   int n_slots;
 
  private:
+  static __device__ void wait(CopyBarrier* barrier, unsigned parity) {
+    while (!__all_sync(kAllLanes, has_ended(barrier, parity))) {
+    }
+  }
+
   int slot_bytes_, stride_, end_;
   std::uint8_t* bytes_;
 };

@@ -80,8 +80,8 @@ void check_tokens(const TokenFixture& f) {
 
 }  // namespace
 
-// qwen2 has biases and heads of 64, qwen3 norms of heads and heads of 128; 8 to 16 units of a row for
-// each of the two warps that share a slot.
+// qwen2 has biases and heads of 64, qwen3 norms of heads and heads of 128; 8 to 16 units of a row
+// for each of the two warps that share a slot.
 TEST_CASE("token: every instance, keys of a block alone and shared out",
           "[cuda][ops][token][sanitize]") {
   if (cuda::device_attribute(cudaDevAttrComputeCapabilityMajor) < 9)
