@@ -58,7 +58,7 @@ class WarpHalves {
       const unsigned of_warp = warp_max(greatest);
       const int exponent = static_cast<int>(of_warp >> 23) - 127;
       if (of_warp >= kMost) level_ = 1 + (exponent - 15) / kBitsOfLevel;
-      if (of_warp < kLeast) level_ = -1 - (-11 - exponent) / kBitsOfLevel;
+      if (0 < of_warp && of_warp < kLeast) level_ = -1 - (-11 - exponent) / kBitsOfLevel;
       level_ = max(level_, kLeastLevel);
       const float scale = power_of_level(-level_);
       values.x *= scale, values.y *= scale;
@@ -127,7 +127,7 @@ __device__ inline float value_of(std::uint64_t bits) {
 }
 
 // Ends the kernel with an error when what it waits for never comes: after 2^24 answers of the L2
-// cache, more than ten seconds.
+// cache, three seconds where it has nothing else to do.
 class Patience {
  public:
   __device__ void spend() {

@@ -144,9 +144,9 @@ struct alignas(16) XFactsOfBlock {
   }
 };
 
-// Puts a thread's groups of x in their place, times gamma unless that is null, times `scale`. Units
-// that the last slot of a tile has no weights for are zeros. The block needs a barrier before x is
-// used.
+// Puts a thread's groups of x in their place, times gamma where x is the residual, times `scale`.
+// Units that the last slot of a tile has no weights for are zeros. The block needs a barrier before
+// x is used.
 template <class Type, int kLoadsAhead, class Source>
 __device__ XFacts stage_groups(std::uint8_t* to,
                                const Source& in,
@@ -182,8 +182,8 @@ __device__ XFacts stage_groups(std::uint8_t* to,
 #pragma unroll
       for (int p = 0; p < 2; ++p) {
         float2& pair = pairs[p];
-        if constexpr (Source::kMayHaveGamma) facts.squares += pair.x * pair.x + pair.y * pair.y;
         if constexpr (Source::kMayHaveGamma) {
+          facts.squares += pair.x * pair.x + pair.y * pair.y;
           const float2 factor = p == 0 ? factors[l].low : factors[l].high;
           pair.x *= factor.x, pair.y *= factor.y;
         }
