@@ -9,6 +9,7 @@
 // that goes on to the next layer has heard of all others that they are done with this one's values.
 #include "cuda/kernels/launch.cuh"
 #include "cuda/kernels/token_attention.cuh"
+#include "cuda/kernels/token_halves.cuh"
 
 namespace haikuda::cuda {
 namespace {

@@ -2,6 +2,7 @@
 // finished and handed on. Included by token.cu alone.
 #pragma once
 
+#include "cuda/device/tagged_halves.cuh"
 #include "cuda/kernels/argmax.cuh"
 #include "cuda/kernels/token_types.cuh"
 
