@@ -79,7 +79,7 @@ __device__ inline int x_offset_of_lane(int lane) {
 
 // Of a vector that other blocks hand on.
 struct TokenX {
-  static constexpr bool kMayHaveGamma = false;
+  static constexpr bool kHasGamma = false;
 
   const TaggedPair* in;
   unsigned tag;
@@ -93,7 +93,7 @@ struct TokenX {
 // The residual, to which such a vector is added where `in` is not null. Every block keeps the whole
 // of it, in shared memory, by groups; a thread touches its own alone.
 struct TokenResidual {
-  static constexpr bool kMayHaveGamma = true;
+  static constexpr bool kHasGamma = true;
 
   const TaggedPair* in;
   unsigned tag;
@@ -170,7 +170,7 @@ __device__ XFacts stage_groups(std::uint8_t* to,
       // Without a condition, or registers that may have been written would be kept in all phases.
       const int group = min(first + l * kTokenThreads, n - 1);
       asked[l] = in.ask(group);
-      if constexpr (Source::kMayHaveGamma) factors[l] = load_group<Type>(gamma, group);
+      if constexpr (Source::kHasGamma) factors[l] = load_group<Type>(gamma, group);
     }
 #pragma unroll
     for (int l = 0; l < kLoadsAhead; ++l) {
@@ -182,7 +182,7 @@ __device__ XFacts stage_groups(std::uint8_t* to,
 #pragma unroll
       for (int p = 0; p < 2; ++p) {
         float2& pair = pairs[p];
-        if constexpr (Source::kMayHaveGamma) {
+        if constexpr (Source::kHasGamma) {
           facts.squares += pair.x * pair.x + pair.y * pair.y;
           const float2 factor = p == 0 ? factors[l].low : factors[l].high;
           pair.x *= factor.x, pair.y *= factor.y;
