@@ -105,7 +105,7 @@ if [[ $checks = *tests* ]]; then
   finish
 fi
 
-# What each tool saw, in two processes. synccheck looks at our own kernels alone, memcheck and racecheck at cuBLASLt's too.
+# What each tool saw, in three processes. synccheck looks at our own kernels alone, memcheck and racecheck at cuBLASLt's too.
 # initcheck does not see what cuBLASLt writes, so no test that needs it runs there.
 if [[ $checks = *sanitizers* ]] && command -v compute-sanitizer >/dev/null; then
   export HAIKUDA_THIN=1
@@ -115,11 +115,11 @@ if [[ $checks = *sanitizers* ]] && command -v compute-sanitizer >/dev/null; then
     arguments=()
     [ $tool != synccheck ] || arguments=("$filter" kernel_substring=haikuda --num-cuda-barriers 1024)
     [ $tool != memcheck ] || arguments=(--leak-check full)
-    for part in fused other; do
-      selection='[sanitize][fused]'
-      [ $part = fused ] || selection='[sanitize]~[fused]'
-      [ "$tool $part" != "initcheck other" ] || selection='[sanitize]~[fused]~[model]~[gemm]'
-      HAIKUDA_KERNELS=$kernels/$tool-$part.kernels LIMIT=${SANITIZER_LIMIT:-300} job "$tool-$part" \
+    for part in fused token other; do
+      selection="[sanitize][$part]"
+      [ $part != other ] || selection='[sanitize]~[fused]~[token]'
+      [ "$tool $part" != "initcheck other" ] || selection='[sanitize]~[fused]~[token]~[model]~[gemm]'
+      HAIKUDA_KERNELS=$kernels/$tool-$part.kernels LIMIT=${SANITIZER_LIMIT:-450} job "$tool-$part" \
         compute-sanitizer --tool $tool --error-exitcode 1 ${arguments[@]+"${arguments[@]}"} "$tests" "$selection"
     done
   done
