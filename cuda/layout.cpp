@@ -4,7 +4,6 @@ namespace haikuda::cuda {
 namespace {
 
 constexpr std::size_t kRowAlignment = 16;
-constexpr std::size_t kPlaneAlignment = 256;
 
 constexpr std::size_t padded(std::size_t bytes, std::size_t alignment) {
   return (bytes + alignment - 1) / alignment * alignment;
@@ -55,7 +54,7 @@ bool is_repacked(DType dtype) {
 std::size_t matrix_bytes(DType dtype, std::int64_t rows, std::int64_t cols) {
   std::size_t total = 0;
   for (const std::size_t bytes : plane_row_bytes(dtype, cols))
-    total = padded(total, kPlaneAlignment) + bytes * static_cast<std::size_t>(rows);
+    total += bytes * static_cast<std::size_t>(rows);
   return total;
 }
 
@@ -64,10 +63,10 @@ MatrixPlanes planes_of(const DeviceTensor& w) {
   const auto bytes = plane_row_bytes(w.dtype, w.cols);
   std::size_t start = 0;
   for (std::size_t p = 0; p < kMaxPlanes && bytes[p] != 0; ++p) {
-    start = padded(start, kPlaneAlignment);
     out.data[p] = static_cast<const std::uint8_t*>(w.data) + start;
     out.row_bytes[p] = static_cast<std::int64_t>(bytes[p]);
-    start += bytes[p] * static_cast<std::size_t>(w.rows);
+    out.stride += out.row_bytes[p];
+    start += bytes[p];
   }
   return out;
 }

@@ -1,7 +1,8 @@
 // How a matrix lies in device memory. Plain types, and quantized types that gain nothing, lie as in
 // the file. The others are repacked when they are uploaded, without loss: each field of their
 // blocks goes to a plane of its own, whose rows start at multiples of 16 bytes, so that 16 bytes at
-// a time can be read. Sizes stay as in the file but for that padding.
+// a time can be read. A row's planes follow each other, so that rows can be copied whole. Sizes
+// stay as in the file but for that padding.
 #pragma once
 
 #include <array>

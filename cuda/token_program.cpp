@@ -19,38 +19,6 @@ namespace {
 
 constexpr int kMostBlocks = 256;
 
-std::vector<TokenStep> steps_of(const DeviceWeights& weights) {
-  std::vector<TokenStep> steps;
-  const auto add = [&](int shape, const float* gamma, std::initializer_list<DeviceTensor> matrices,
-                       std::initializer_list<const float*> biases = {}) {
-    TokenStep step{};
-    step.shape = shape, step.gamma = gamma;
-    std::transform(matrices.begin(), matrices.end(), step.data,
-                   [](const DeviceTensor& w) { return static_cast<const std::uint8_t*>(w.data); });
-    std::copy(biases.begin(), biases.end(), step.bias);
-    steps.push_back(step);
-  };
-  for (const DeviceLayerWeights& w : weights.layers) {
-    add(kTokenQkv, w.attn_norm, {w.attn_q, w.attn_k, w.attn_v},
-        {w.attn_q_bias, w.attn_k_bias, w.attn_v_bias});
-    add(kTokenOutput, nullptr, {w.attn_output});
-    add(kTokenGateUp, w.ffn_norm, {w.ffn_gate, w.ffn_up});
-    add(kTokenDown, nullptr, {w.ffn_down});
-  }
-  add(kTokenSteps, weights.output_norm, {weights.output});
-  return steps;
-}
-
-bool all_have_type(const DeviceWeights& weights, DType dtype) {
-  return weights.output.dtype == dtype &&
-         std::all_of(weights.layers.begin(), weights.layers.end(), [&](const auto& w) {
-           const DeviceTensor matrices[] = {w.attn_q,   w.attn_k, w.attn_v,  w.attn_output,
-                                            w.ffn_gate, w.ffn_up, w.ffn_down};
-           return std::all_of(std::begin(matrices), std::end(matrices),
-                              [&](const DeviceTensor& m) { return m.dtype == dtype; });
-         });
-}
-
 // ---- blocks
 
 struct Tiles {
@@ -62,10 +30,10 @@ Tiles tiles_of(const ModelConfig& c) {
   return {n, ceil_of(group, n)};
 }
 
-// Each has rows in every step (kernels/token.cu says why).
+// Each has rows in every step but that of v alone (kernels/token.cu says why).
 int blocks_for(const ModelConfig& c) {
   return std::min({n_multiprocessors(), kMostBlocks, kMaxGemvBlocks,
-                   pairs_of(c.q_size() + 2 * c.kv_size()), pairs_of(c.n_embd), c.n_ff / 4,
+                   pairs_of(c.q_size() + c.kv_size()), pairs_of(c.n_embd), c.n_ff / 4,
                    pairs_of(c.n_vocab)});
 }
 
@@ -114,7 +82,7 @@ struct TokenProgram::Places {
   Places(const ModelConfig& c, int n_blocks) {
     const auto n = [](int x) { return static_cast<std::size_t>(x); };
     Layout layout(256);
-    shapes = layout.take(kTokenShapes * sizeof(TokenShape));
+    shapes = layout.take(kTokenMostShapes * sizeof(TokenShape));
     steps = layout.take(n(c.n_layers * kTokenSteps + 1) * sizeof(TokenStep));
     norms = layout.take(n(c.n_layers) * sizeof(TokenNorms));
     n_done = layout.take(sizeof(unsigned));
@@ -144,7 +112,7 @@ std::unique_ptr<TokenProgram> TokenProgram::make(const Model& model,
   const int n_blocks = blocks_for(c);
   const bool has_kernel = device_attribute(cudaDevAttrComputeCapabilityMajor) >= 9 &&
                           device_attribute(cudaDevAttrCooperativeLaunch) != 0;
-  if (!has_kernel || !all_have_type(weights, weights.output.dtype) || !sizes_suit(c, n_blocks))
+  if (!has_kernel || kind_of(weights) == TokenKind::none || !sizes_suit(c, n_blocks))
     return nullptr;
   std::unique_ptr<TokenProgram> program(
       new TokenProgram(model, weights, cache, buffers, n_blocks, stream));
@@ -158,19 +126,19 @@ TokenProgram::TokenProgram(const Model& model,
                            const TokenBuffers& buffers,
                            int n_blocks,
                            const Stream& stream)
-    : n_blocks_(n_blocks), dtype_(weights.output.dtype) {
+    : n_blocks_(n_blocks), kind_(kind_of(weights)) {
   const ModelConfig& c = model.config;
-  auto shapes = token_shapes(weights, n_blocks);
-  const std::vector<TokenStep> steps = steps_of(weights);
+  auto [shapes, steps, has_v_step] = token_steps(weights, n_blocks);
+  if (shapes.size() > kTokenMostShapes) return;
+  types_ = integer_types(shapes);
 
   // Shared memory of a block: the ring gets what the rest leaves. x ends with a slot.
-  const auto x_of = [](int cols, bool is_halves) {
-    constexpr int kMostSpan = kTokenSharers * kTokenMostUnits;
-    return token_x_bytes(is_halves, cols / kTokenUnit + kMostSpan);
+  const auto x_of = [this](int cols, bool is_halves) {
+    return token_x_bytes(kind_, is_halves, cols / kTokenUnit);
   };
   const std::size_t x_bytes =
       std::max({token_attention_bytes(c.head_dim), x_of(std::max(c.n_embd, c.q_size()), false),
-                x_of(c.n_ff, hands_on_halves(dtype_))});
+                x_of(c.n_ff, hands_on_halves(kind_))});
   Layout rest(16);
   const std::size_t x_start = rest.take(x_bytes);
   const std::size_t residual_start = rest.take(static_cast<std::size_t>(c.n_embd) * sizeof(float));
@@ -179,19 +147,19 @@ TokenProgram::TokenProgram(const Model& model,
       rest.take(static_cast<std::size_t>(c.rope.n_dims) * sizeof(float));
   const std::size_t shapes_start = rest.take(shapes.size() * sizeof(TokenShape));
   const std::size_t steps_start = rest.take(steps.size() * sizeof(TokenStep));
-  const std::size_t most = most_token_bytes(dtype_, c.head_dim);
+  const std::size_t most = most_token_bytes(kind_, c.head_dim);
   if (most < rest.end()) return;
   const std::size_t key_tile_bytes = token_key_tile_bytes(c.head_dim);
-  const TokenUnitBytes unit = token_unit_bytes(dtype_);
   const TokenRingSize ring =
-      token_ring(most - rest.end(), c.n_embd / kTokenUnit, unit, key_tile_bytes);
-  if (ring.n_slots == 0 || !cut_into_slots(shapes, ring, unit, n_blocks)) return;
-  HAIKUDA_CHECK(ring.n_slots % kTokenGroups == 0 && ring.n_slots % unit.n_feeders() == 0);
+      cut_into_slots(shapes, kind_, most - rest.end(), key_tile_bytes, n_blocks);
+  if (ring.n_slots == 0) return;
+  const int n_feeders = n_feeders_of(kind_);
+  HAIKUDA_CHECK(ring.n_slots % kTokenGroups == 0 && ring.n_slots % n_feeders == 0);
   const std::size_t ring_bytes = ring.bytes();
   shared_bytes_ = ring_bytes + rest.end();
-  span_units_ = ring.span_units;
+  warp_units_ = ring.warp_units;
 
-  const int key_tiles = std::min(ring.slot_bytes() / static_cast<int>(key_tile_bytes), kTokenWarps);
+  const int key_tiles = std::min(ring.slot_bytes / static_cast<int>(key_tile_bytes), kTokenWarps);
 
   const Places places(c, n_blocks);
   storage_ = DeviceBuffer<std::byte>(places.end);
@@ -204,8 +172,10 @@ TokenProgram::TokenProgram(const Model& model,
   params_ = {.shapes = reinterpret_cast<const TokenShape*>(base + places.shapes),
              .steps = reinterpret_cast<const TokenStep*>(base + places.steps),
              .norms = reinterpret_cast<const TokenNorms*>(base + places.norms),
+             .n_shapes = static_cast<int>(shapes.size()),
              .n_layers = c.n_layers,
              .n_embd = c.n_embd,
+             .has_v_step = has_v_step,
              .eps = c.rms_eps,
              .x = buffers.x,
              .qkv = data(TokenVector::q),
@@ -238,10 +208,9 @@ TokenProgram::TokenProgram(const Model& model,
              .first_phase = 0,
              .end_phase = 0,
              .times = nullptr,
-             .n_feeders = unit.n_feeders(),
+             .n_feeders = n_feeders,
              .n_slots = ring.n_slots,
-             .slot_row_bytes = ring.row_bytes,
-             .slot_side_start = ring.side_start,
+             .slot_bytes = ring.slot_bytes,
              .x_start = static_cast<int>(ring_bytes + x_start),
              .residual_start = static_cast<int>(ring_bytes + residual_start),
              .sums_start = static_cast<int>(ring_bytes + sums_start),
@@ -270,7 +239,7 @@ void TokenProgram::launch(int first_phase,
   TokenParams params = params_;
   params.first_phase = first_phase, params.end_phase = end_phase;
   params.times = times;
-  launch_token(params, dtype_, span_units_, n_blocks_, shared_bytes_, stream);
+  launch_token(params, kind_, types_, warp_units_, n_blocks_, shared_bytes_, stream);
 }
 
 void TokenProgram::run(bool want_logits, cudaStream_t stream) const {
@@ -278,6 +247,7 @@ void TokenProgram::run(bool want_logits, cudaStream_t stream) const {
 }
 
 void TokenProgram::run_phase(int phase, cudaStream_t stream) const {
+  if (phase % kTokenPhases == kPhaseV && !params_.has_v_step) return;
   launch(phase, phase + 1, stream, nullptr);
 }
 
@@ -291,13 +261,15 @@ void TokenProgram::end_token(cudaStream_t stream) const {
 
 void TokenProgram::read(float* out, TokenVector vector, cudaStream_t stream) const {
   const Vector& v = vectors_[static_cast<int>(vector)];
-  if (vector == TokenVector::act) return untag_act(out, v.data, v.size, dtype_, stream);
-  untag(out, v.data, v.size, vector > TokenVector::v, dtype_, stream);
+  if (vector == TokenVector::act && hands_on_halves(kind_))
+    return untag_halves(out, v.data, v.size, kind_ == TokenKind::f16 ? kActOfF16 : kActInOrder,
+                        stream);
+  untag(out, v.data, v.size, kind_ != TokenKind::integers && vector > TokenVector::v, stream);
 }
 
 std::string TokenProgram::description() const {
   return fmt::format("{} blocks, {} slots of {} bytes, {} bytes in all", n_blocks_, params_.n_slots,
-                     params_.slot_bytes(), shared_bytes_);
+                     params_.slot_bytes, shared_bytes_);
 }
 
 }  // namespace haikuda::cuda

@@ -29,8 +29,8 @@ constexpr int kTokenVectors = 7;
 class TokenProgram {
  public:
   // Null where there is none, and the chain of fused_gemv decodes: a GPU before sm_90; weights that
-  // are not all F16, all BF16 or all Q8_0; sizes that do not suit the kernel. Enqueues what the
-  // program needs in device memory; all arguments outlive it.
+  // are not all F16, all BF16 or all of types that token_kind() calls integers; sizes that do not
+  // suit the kernel. Enqueues what the program needs in device memory; all arguments outlive it.
   static std::unique_ptr<TokenProgram> make(const Model& model,
                                             const DeviceWeights& weights,
                                             const KvCache& cache,
@@ -74,11 +74,12 @@ class TokenProgram {
   void launch(int first_phase, int end_phase, cudaStream_t stream, unsigned long long* times) const;
 
   int n_blocks_;
-  DType dtype_;
+  TokenKind kind_;
+  IntegerTypes types_ = IntegerTypes::all;
   DeviceBuffer<std::byte> storage_;  // steps, layers, and what is handed on
   TokenParams params_{};
   Vector vectors_[kTokenVectors] = {};
-  int span_units_ = 0;            // of a slot
+  int warp_units_ = 0;            // of a slot, at a time
   std::size_t shared_bytes_ = 0;  // 0: it does not fit
 };
 

@@ -2,9 +2,9 @@
 // row over slots of a ring in shared memory.
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <span>
+#include <vector>
 
 #include "cuda/device_weights.h"
 #include "cuda/kernels/token_step.h"
@@ -21,34 +21,40 @@ constexpr int pairs_of(int rows) {
   return ceil_of(rows, kTokenRows);
 }
 
-// The products of a layer by TokenStepOfLayer, then the head: rows and bytes, not yet slots.
-std::array<TokenShape, kTokenShapes> token_shapes(const DeviceWeights& weights, int n_blocks);
+// The products of a layer by TokenStepOfLayer, then the head. Shapes: rows and bytes, not yet
+// slots.
+struct TokenSteps {
+  std::vector<TokenShape> shapes;
+  std::vector<TokenStep> steps;
+  bool has_v_step;
+};
+TokenSteps token_steps(const DeviceWeights& weights, int n_blocks);
+// That of all matrices together; none: the kernel does not take them.
+TokenKind kind_of(const DeviceWeights& weights);
+
+// The fewest that have those of the shapes.
+IntegerTypes integer_types(std::span<const TokenShape> shapes);
 
 // A block's ring; no slots: there is no room.
 struct TokenRingSize {
-  int n_slots, span_units, row_bytes, side_start;  // of a slot's rows
+  int n_slots, slot_bytes;
+  int warp_units;  // that a warp takes of a slot at a time
 
-  int slot_bytes() const { return kTokenTileRows * row_bytes; }
-  int slot_stride() const { return slot_bytes() + kTokenBarrierBytes; }
+  int slot_stride() const { return slot_bytes + kTokenBarrierBytes; }
   std::size_t bytes() const {
     return aligned(static_cast<std::size_t>(n_slots * slot_stride()), 128);
   }
 };
-// In `bytes`, for weights of one type: slots that hold a row of the residual's n_units, or an even
-// part of it or less, so that the ring is as large as there is room for. Rows of a slot lie so that
-// lanes that read them together meet different banks: an odd number of 16 bytes apart where they
-// read 16 each, of 32 where they read 8.
-TokenRingSize token_ring(std::size_t bytes,
-                         int n_units,
-                         TokenUnitBytes unit,
-                         std::size_t least_slot_bytes);
-
-// How each shape's rows are cut into slots of that ring, and how many slots are on their way
-// together. False where the chain of fused_gemv is faster: scales are small copies, which large
-// layers wait for.
-bool cut_into_slots(std::span<TokenShape> shapes,
-                    const TokenRingSize& ring,
-                    TokenUnitBytes unit,
-                    int n_blocks);
+constexpr int n_feeders_of(TokenKind kind) {
+  // Rows of scales are as many copies again, and half as many bytes.
+  return kind == TokenKind::integers ? 4 : 2;
+}
+// Cuts the rows of each shape into slots of a ring in `bytes` of shared memory, and says how many
+// slots are on their way together. A slot has room for least_slot_bytes.
+TokenRingSize cut_into_slots(std::span<TokenShape> shapes,
+                             TokenKind kind,
+                             std::size_t bytes,
+                             std::size_t least_slot_bytes,
+                             int n_blocks);
 
 }  // namespace haikuda::cuda

@@ -46,7 +46,7 @@ struct ScalarUnits {
 __device__ inline RowPlanes row_of(const MatrixPlanes& planes, std::int64_t row) {
   RowPlanes out;
 #pragma unroll
-  for (int p = 0; p < kMaxPlanes; ++p) out.data[p] = planes.data[p] + row * planes.row_bytes[p];
+  for (int p = 0; p < kMaxPlanes; ++p) out.data[p] = planes.data[p] + row * planes.stride;
   return out;
 }
 

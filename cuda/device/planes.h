@@ -8,10 +8,10 @@ namespace haikuda::cuda {
 
 constexpr int kMaxPlanes = 4;
 
-// The planes of a matrix. Row r of plane p is row_bytes[p] bytes at data[p] + r * row_bytes[p].
+// The planes of a matrix. Row r of plane p is row_bytes[p] bytes at data[p] + r * stride.
 struct MatrixPlanes {
   const std::uint8_t* data[kMaxPlanes];
-  std::int64_t row_bytes[kMaxPlanes];
+  std::int64_t row_bytes[kMaxPlanes], stride;
 };
 // One row of each plane.
 struct RowPlanes {

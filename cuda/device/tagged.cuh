@@ -90,19 +90,4 @@ __device__ void wait_for_values(float (&out)[kN], const At& at, unsigned tag) {
     if (has_all) return;
   }
 }
-// Of what was asked for; asks again until it is there.
-__device__ inline float2 wait_for_pair(std::uint64_t asked, const TaggedPair* from, unsigned tag) {
-  for (Patience patience; !has_pair_tag(asked, tag); asked = ask_value(from)) patience.spend();
-  return pair_of(asked);
-}
-struct TwoPairs {
-  float2 first, second;
-};
-__device__ inline TwoPairs wait_for_pairs(AskedPairs asked, const TaggedPair* from, unsigned tag) {
-  for (Patience patience; !(has_pair_tag(asked.bits[0], tag) && has_pair_tag(asked.bits[1], tag));
-       asked = ask_pairs(from))
-    patience.spend();
-  return {pair_of(asked.bits[0]), pair_of(asked.bits[1])};
-}
-
 }  // namespace haikuda::cuda

@@ -54,7 +54,7 @@ void decode_rows(Out* out,
 MatrixPlanes planes_from(const DeviceTensor& w, int first_row) {
   MatrixPlanes planes = planes_of(w);
   for (int p = 0; p < kMaxPlanes; ++p)
-    if (planes.data[p] != nullptr) planes.data[p] += first_row * planes.row_bytes[p];
+    if (planes.data[p] != nullptr) planes.data[p] += first_row * planes.stride;
   return planes;
 }
 

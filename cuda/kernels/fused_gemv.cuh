@@ -111,13 +111,13 @@ class WeightFeed {
     const std::int64_t rows = is_gate_up ? jump / 2 : jump;
     const int copied = (block_.n_chunks - 1 - block_.first_chunk) / block_.warps_per_row + 1;
     const std::int64_t main_step =
-        rows * params_.matrices[0].planes.row_bytes[0] - copied * block_.warps_per_row * kMainBytes;
+        rows * params_.matrices[0].planes.stride - copied * block_.warps_per_row * kMainBytes;
     row_ += static_cast<std::uint32_t>(jump);
 #pragma unroll
     for (int s = 0; s < kStreams; ++s) {
       is_row_[s] = local_ < block_.n_local && row_ + s < static_cast<std::uint32_t>(params_.n_rows);
       main_[s] += main_step;
-      side_[s] += rows * side_bytes_;
+      side_[s] += rows * params_.matrices[0].planes.stride;
     }
   }
 
@@ -130,11 +130,11 @@ class WeightFeed {
       if (!is_row_[s]) continue;
       const RowPlace place = place_of(params_, static_cast<int>(row));
       const MatrixPlanes& planes = params_.matrices[place.matrix].planes;
-      main_[s] = planes.data[0] + place.row * planes.row_bytes[0] +
+      main_[s] = planes.data[0] + place.row * planes.stride +
                  16 * (block_.first_chunk * kChunkUnits + lane_);
       if (side_plane_ == 0) continue;  // side_bytes_ stays 0
       side_bytes_ = static_cast<int>(planes.row_bytes[side_plane_]);
-      side_[s] = planes.data[side_plane_] + place.row * planes.row_bytes[side_plane_];
+      side_[s] = planes.data[side_plane_] + place.row * planes.stride;
     }
   }
 

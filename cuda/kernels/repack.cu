@@ -143,15 +143,14 @@ __global__ __launch_bounds__(kThreads) void repack_kernel(MatrixPlanes planes,
     BlockPlanes out;
 #pragma unroll
     for (int p = 0; p < kMaxPlanes; ++p)
-      out.data[p] =
-          const_cast<std::uint8_t*>(planes.data[p]) + row * planes.row_bytes[p] + at * bytes[p];
+      out.data[p] = const_cast<std::uint8_t*>(planes.data[p]) + row * planes.stride + at * bytes[p];
     Blocks::repack(out, blocks + i * Blocks::kBlockBytes);
     if (at + 1 < blocks_per_row) continue;
       // What fills the row up to a multiple of 16 bytes is read with it.
 #pragma unroll
     for (int p = 0; p < kMaxPlanes; ++p)
       for (std::int64_t byte = blocks_per_row * bytes[p]; byte < planes.row_bytes[p]; ++byte)
-        const_cast<std::uint8_t*>(planes.data[p])[row * planes.row_bytes[p] + byte] = 0;
+        const_cast<std::uint8_t*>(planes.data[p])[row * planes.stride + byte] = 0;
   }
 }
 

@@ -5,11 +5,13 @@
 // every block, whose sums are the same everywhere. Bound by memory where matrices are large, by the
 // latency of the exchange where they are small.
 //
-// No block overwrites what another still has to read: each has rows in every product, so that one
-// that goes on to the next layer has heard of all others that they are done with this one's values.
+// No block overwrites what another still has to read: each has rows in every product but v's, so
+// that one that goes on to the next layer has heard of all others that they are done with this
+// one's values.
 #include "cuda/kernels/launch.cuh"
 #include "cuda/kernels/token_attention.cuh"
 #include "cuda/kernels/token_halves.cuh"
+#include "cuda/kernels/token_integers.cuh"
 
 namespace haikuda::cuda {
 namespace {
@@ -25,10 +27,30 @@ __device__ int step_of(int phase) {
   return phase / kTokenPhases * kTokenSteps + (k <= kPhaseAttend ? k : k - 1);
 }
 
+__device__ bool is_left_out(const TokenParams& params, int phase) {
+  return phase % kTokenPhases == kPhaseV && !params.has_v_step;
+}
+
+// Warps that copy need few registers, and leave the others to those that multiply, which would keep
+// values in local memory: a load from there takes as long as one from the L2 cache. By four warps
+// at a time, in code for sm_90a alone; the compiler follows only where each role is a branch, and
+// all loops that wait are left by all lanes of a warp together.
+__device__ void leave_registers() {
+#ifdef __CUDA_ARCH_FEAT_SM90_ALL
+  asm volatile("setmaxnreg.dec.sync.aligned.u32 56;");
+#endif
+}
+__device__ void take_registers() {
+#ifdef __CUDA_ARCH_FEAT_SM90_ALL
+  asm volatile("setmaxnreg.inc.sync.aligned.u32 224;");
+#endif
+}
+
 constexpr int kMostTokenThreads = kTokenThreads + kTokenFeeders * kWarpSize;
 
 // Words from global to shared memory, by all threads.
 __device__ void copy_table(void* to, const void* from, std::size_t bytes) {
+#pragma unroll 1
   for (std::size_t i = threadIdx.x; i < bytes / 16; i += blockDim.x)
     static_cast<uint4*>(to)[i] = static_cast<const uint4*>(from)[i];
 }
@@ -38,11 +60,11 @@ __device__ void prepare_shared(const TokenParams& params) {
   std::uint8_t* shared = dynamic_shared();
   const int thread = static_cast<int>(threadIdx.x);
   const int n_steps = params.n_layers * kTokenSteps + 1;
-  copy_table(shared + params.shapes_start, params.shapes, sizeof(TokenShape) * kTokenShapes);
+  copy_table(shared + params.shapes_start, params.shapes, sizeof(TokenShape) * params.n_shapes);
   copy_table(shared + params.steps_start, params.steps, sizeof(TokenStep) * n_steps);
   if (thread < params.n_slots) {
-    auto* barriers = reinterpret_cast<CopyBarrier*>(shared + thread * params.slot_stride() +
-                                                    params.slot_bytes());
+    auto* barriers =
+        reinterpret_cast<CopyBarrier*>(shared + thread * params.slot_stride() + params.slot_bytes);
     init_barrier(barriers, kWarpSize);  // full, free: token_feed.cuh
     init_barrier(barriers + 1, kTokenWarps);
   }
@@ -70,8 +92,9 @@ __device__ void feed(const TokenParams& params,
   bool knows_part = false;
   for (int phase = params.first_phase; phase < params.end_phase; ++phase) {
     const int step = step_of(phase);
+    if (is_left_out(params, phase)) continue;
     if (phase % kTokenPhases != kPhaseAttend) {
-      feed_step(ring, place, turn, tables.step_at(step), tables.shape_at(step), params);
+      feed_step(ring, place, turn, tables.step_at(step), tables.shape_at(step), params.n_feeders);
       continue;
     }
     if (!knows_part) {
@@ -84,46 +107,57 @@ __device__ void feed(const TokenParams& params,
   }
 }
 
-// Heads have up to kDim elements. kIsTimed: with marks, for a bench.
-template <class Type, int kDim, int kUnits, bool kIsTimed>
-__global__ __launch_bounds__(kMostTokenThreads,
-                             1) void token_kernel(const __grid_constant__ TokenParams params) {
-  __shared__ XFactsOfBlock facts_of[2];
-  __shared__ unsigned first_tag_of_token;
-  __shared__ int past_of_token;
-  __shared__ Part part_of_token;  // the same in all layers
-  let_dependents_start();
-  const int thread = static_cast<int>(threadIdx.x), warp = thread / kWarpSize;
-  prepare_shared(params);
-  const SharedBase shared(dynamic_shared());
-  const TokenTables tables{params, shared};
-  RingPlace place;  // in the ring
-  if (warp >= kTokenWarps) {
-    feed<kDim>(params, tables, place, warp - kTokenWarps);
-    return;
-  }
-  wait_for_predecessors();
-  {
-    // Kept in shared memory, as is all that would occupy registers from phase to phase.
-    const int n_past = *static_cast<const volatile int*>(params.position);
-    const unsigned n_done = *static_cast<const volatile unsigned*>(params.n_done);
-    if (thread == 0) {
-      past_of_token = n_past;
-      part_of_token = token_part(params, n_past);
-      first_tag_of_token = n_done * static_cast<unsigned>(params.n_layers) + 1;
-    }
-    auto* residual = shared.at<float4>(params.residual_start);
-    for (int group = thread; group < params.n_embd / kGroupValues; group += kTokenThreads) {
-      const XGroup x = load_group<Type, true>(params.x, group);
-      residual[group] = make_float4(x.low.x, x.low.y, x.high.x, x.high.y);
-    }
-    auto* cos_sin = shared.at<float>(params.cos_sin_start);
-    const int n_dims = params.shape.n_dims;
-    for (int i = thread; i < n_dims; i += kTokenThreads)
-      cos_sin[i] = params.cos_sin[std::int64_t{n_past} * n_dims + i];
-    sync_consumers();
-  }
+// What multiplies, for so many units of a slot a warp.
+template <class Type, int kUnits>
+struct MultiplierOf {
+  using type = TokenMultiplier<Type, kUnits>;
+};
+template <IntegerTypes kTypes, int kUnits>
+struct MultiplierOf<TokenIntegers<kTypes>, kUnits> {
+  using type = IntegerMultiplier<kTypes, kUnits / kStepUnits>;
+};
 
+// What the threads that multiply share, and what would occupy registers from phase to phase.
+struct TokenState {
+  XFactsOfBlock facts[2];
+  unsigned first_tag;
+  int n_past;
+  Part part;  // the same in all layers
+};
+
+template <class Type>
+__device__ void begin_token(const TokenParams& params,
+                            const SharedBase& shared,
+                            TokenState& state,
+                            int thread) {
+  wait_for_predecessors();
+  const int n_past = *static_cast<const volatile int*>(params.position);
+  const unsigned n_done = *static_cast<const volatile unsigned*>(params.n_done);
+  if (thread == 0) {
+    state.n_past = n_past;
+    state.part = token_part(params, n_past);
+    state.first_tag = n_done * static_cast<unsigned>(params.n_layers) + 1;
+  }
+  auto* residual = shared.at<float4>(params.residual_start);
+#pragma unroll 1
+  for (int group = thread; group < params.n_embd / kGroupValues; group += kTokenThreads) {
+    const XGroup x = load_group<Type, true>(params.x, group);
+    residual[group] = make_float4(x.low.x, x.low.y, x.high.x, x.high.y);
+  }
+  auto* cos_sin = shared.at<float>(params.cos_sin_start);
+  const int n_dims = params.shape.n_dims;
+#pragma unroll 1
+  for (int i = thread; i < n_dims; i += kTokenThreads)
+    cos_sin[i] = params.cos_sin[std::int64_t{n_past} * n_dims + i];
+  sync_consumers();
+}
+
+// By the warps that multiply: phase after phase.
+template <class Type, int kDim, int kUnits, bool kIsTimed>
+__device__ __forceinline__ void compute(const TokenParams& params,
+                                        const SharedBase& shared,
+                                        TokenState& state,
+                                        RingPlace& place) {
 #pragma unroll 1
   for (int phase = params.first_phase; phase < params.end_phase; ++phase) {
     const auto mark = [&](int which) {
@@ -133,64 +167,84 @@ __global__ __launch_bounds__(kMostTokenThreads,
     };
     const TokenTables here{params, shared.again()};
     const int thread = consumer_now();
-    const int layer = phase / kTokenPhases;
-    const unsigned tag = first_tag_of_token + static_cast<unsigned>(layer);
+    const int layer = phase / kTokenPhases, of_layer = phase % kTokenPhases;
+    const unsigned tag = state.first_tag + static_cast<unsigned>(layer);
+    if (is_left_out(params, phase)) continue;
     mark(0);
-    if (phase % kTokenPhases == kPhaseAttend) {
-      attend<Type, kDim>(params, here, place, layer, part_of_token, past_of_token, tag, thread);
+    if (of_layer == kPhaseAttend) {
+      attend<Type, kDim>(params, here, place, layer, state.part, state.n_past, tag, thread);
       sync_consumers();  // x may take the place again
       mark(3);
       continue;
     }
-    const int step = step_of(phase);
-    const TokenStep& of_layer = here.step_at(step);
-    const TokenShape& shape = here.shape_at(step);
+    const int index = step_of(phase);
+    const TokenStep& step = here.step_at(index);
+    const TokenShape& shape = here.shape_at(index);
     const TokenShare share(shape);
-    const TokenFlow flow = flow_of(params, step);
+    const TokenFlow flow = flow_of(params, index);
     const unsigned in_tag = tag + static_cast<unsigned>(flow.in_layer - layer);
     TokenTarget target{};
     if (shape.output == TokenOutput::vector && thread < share.n_pairs)
-      target = target_of<Type>(of_layer, shape, flow, share.first_pair + thread);
+      target = target_of<Type>(step, shape, flow, share.first_pair + thread);
 
     const int n_tiles = share.n_tiles();
-    const float* gamma = of_layer.gamma;
+    const float* gamma = step.gamma;
     const bool is_halves = Type::kHasRange && flow.in == params.act;
     const auto* halves = reinterpret_cast<const TaggedHalves*>(flow.in);
-    TokenMultiplier<Type, kUnits> multiplier(here, shape, place, n_tiles, is_halves, thread);
+    typename MultiplierOf<Type, kUnits>::type multiplier(here, shape, place, n_tiles, !is_halves,
+                                                         thread);
     TokenRing(here).advance_far(place, n_tiles * shape.n_spans);
 
     auto* x = here.shared.at<std::uint8_t>(params.x_start);
-    // In the first phase of a launch nobody has handed on what would be added.
-    const TaggedPair* delta = phase == params.first_phase ? nullptr : flow.in;
-    auto* residual = here.shared.at<float4>(params.residual_start);
-    XFactsOfBlock& facts = facts_of[step % 2];  // those of the last step are still being read
-    const auto stage = [&](float scale) {
-      return is_halves ? stage_halves(x, halves, in_tag, shape, thread)
-             : gamma == nullptr
-                 ? stage_x<Type>(x, TokenX{flow.in, in_tag}, shape, gamma, scale, thread)
-                 : stage_x<Type>(x, TokenResidual{delta, in_tag, residual}, shape, gamma, scale,
-                                 thread);
-    };
-    multiplier.load_first();  // while x is on its way
-    facts.tell(thread, stage(1), gamma != nullptr);
-    sync_consumers();
-    float scale = 1;
-    if constexpr (Type::kHasRange) {
-      const std::uint32_t greatest = facts.greatest_of_all();
-      if (!suits_halves(greatest)) [[unlikely]] {
-        if (is_halves) {
-          scale = stage_levels(x, halves, shape, facts, thread);
-        } else {
-          scale = fitting_scale(greatest);
-          delta = nullptr;  // it is in the residual
-          if (scale != 1) stage(scale);
+    // In the first phase of a launch nobody has handed on what would be added, and what v needs
+    // has been added, and put in its place, for q and k.
+    const bool is_first = phase == params.first_phase, is_v = of_layer == kPhaseV;
+    const bool has_x = is_v && !is_first;
+    const TokenX vector{flow.in, in_tag};
+    const TokenResidual sum{is_first || is_v ? nullptr : flow.in, in_tag,
+                            here.shared.at<float4>(params.residual_start)};
+    // Those of the last step are still being read.
+    XFactsOfBlock& facts = state.facts[(has_x ? index - 1 : index) % 2];
+    // x to its place, and what it is multiplied by.
+    const auto put_x = [&]() __attribute__((always_inline)) {
+      float scale = 1;
+      if constexpr (Type::kIsInteger) {
+        if (!has_x) {
+          if (gamma != nullptr)
+            facts.tell(thread, stage_integers(x, sum, shape, gamma, thread), true);
+          else
+            stage_integers(x, vector, shape, gamma, thread);
         }
         sync_consumers();
+      } else {
+        const auto stage = [&](const TokenResidual& of_sum, float by) {
+          return is_halves          ? stage_halves(x, halves, in_tag, shape, thread)
+                 : gamma == nullptr ? stage_x<Type>(x, vector, shape, gamma, by, thread)
+                                    : stage_x<Type>(x, of_sum, shape, gamma, by, thread);
+        };
+        facts.tell(thread, stage(sum, 1), gamma != nullptr);
+        sync_consumers();
+        if constexpr (Type::kHasRange) {
+          const std::uint32_t greatest = facts.greatest_of_all();
+          if (!suits_halves(greatest)) [[unlikely]] {
+            if (is_halves) {
+              scale = stage_levels(x, halves, shape, facts, thread);
+            } else {
+              scale = fitting_scale(greatest);
+              if (scale != 1) stage({nullptr, in_tag, sum.residual}, scale);
+            }
+            sync_consumers();
+          }
+        }
       }
-    }
-    mark(1);
+      mark(1);
+      return scale;
+    };
+    float scale = 1;
     ArgmaxResult best = no_value();
     for (int tile = 0;;) {
+      multiplier.load_first();  // while x is on its way
+      if (tile == 0) scale = put_x();
       // One batch is finished while the next is multiplied.
       auto* sums = here.shared.at<float>(params.sums_start) + tile / kTokenBatch % 2 * kTokenSums;
       const int n_here = min(n_tiles - tile, kTokenBatch);
@@ -200,8 +254,8 @@ __global__ __launch_bounds__(kMostTokenThreads,
           (multiplier.factor() * inverse_of_power(scale));
       sync_consumers();
       if (tile + kTokenBatch >= n_tiles) mark(2);
-      finish<Type>(params, of_layer, shape, share, tile * kTokenTilePairs, n_here, sums, factor,
-                   target, flow, tag, thread, best);
+      finish<Type>(params, step, shape, share, tile * kTokenTilePairs, n_here, sums, factor, target,
+                   flow, tag, thread, best);
       tile += kTokenBatch;
       if (tile >= n_tiles) break;
       multiplier.advance(n_tiles - tile);
@@ -219,25 +273,46 @@ __global__ __launch_bounds__(kMostTokenThreads,
     *params.n_done = *static_cast<const volatile unsigned*>(params.n_done) + 1;
 }
 
+// Heads have up to kDim elements. kIsTimed: with marks, for a bench.
+template <class Type, int kDim, int kUnits, bool kIsTimed>
+__global__ __launch_bounds__(kMostTokenThreads,
+                             1) void token_kernel(const __grid_constant__ TokenParams params) {
+  __shared__ TokenState state;
+  let_dependents_start();
+  const int thread = static_cast<int>(threadIdx.x);
+  const int warp = __shfl_sync(kAllLanes, thread / kWarpSize, 0);  // known to be one for all lanes
+  prepare_shared(params);
+  const SharedBase shared(dynamic_shared());
+  RingPlace place;  // in the ring
+  if (warp >= kTokenWarps) {
+    leave_registers();
+    const int feeder = warp - kTokenWarps;
+    if (feeder < params.n_feeders) feed<kDim>(params, {params, shared}, place, feeder);
+  } else {
+    take_registers();
+    begin_token<Type>(params, shared, state, thread);
+    compute<Type, kDim, kUnits, kIsTimed>(params, shared, state, place);
+  }
+}
+
 __global__ void count_token_kernel(unsigned* n_done) {
   ++*n_done;
 }
 
 constexpr int kUntagThreads = 256;
-__global__ __launch_bounds__(kUntagThreads) void untag_kernel(
-    float2* out, const TaggedPair* values, int n_pairs, bool in_units, bool chunks_of_lane) {
+__global__ __launch_bounds__(kUntagThreads) void untag_kernel(float2* out,
+                                                              const TaggedPair* values,
+                                                              int n_pairs,
+                                                              bool in_units) {
   const int i = static_cast<int>(blockIdx.x * kUntagThreads + threadIdx.x);
   if (i >= n_pairs) return;
-  const int place = !in_units        ? i
-                    : chunks_of_lane ? place_in_units<TokenQ8_0>(i)
-                                     : place_in_units<TokenF16>(i);
-  out[i] = pair_of(values[place].bits);
+  out[i] = pair_of(values[in_units ? place_in_units(i) : i].bits);
 }
 
-__global__ __launch_bounds__(kUntagThreads) void untag_act_kernel(float* out,
-                                                                  const TaggedHalves* words,
-                                                                  int n_words,
-                                                                  TokenActOrder order) {
+__global__ __launch_bounds__(kUntagThreads) void untag_halves_kernel(float* out,
+                                                                     const TaggedHalves* words,
+                                                                     int n_words,
+                                                                     TokenActOrder order) {
   const int word = static_cast<int>(blockIdx.x * kUntagThreads + threadIdx.x);
   if (word >= n_words) return;
   const std::uint64_t bits = words[word].bits;
@@ -265,28 +340,36 @@ TokenKernel kernel_of(int warp_units, bool is_timed) {
       return token_kernel<Type, kDim, 16, false>;
   }
 }
-template <class Type>
-TokenKernel kernel_of(int head_dim, int warp_units, bool is_timed) {
-  return head_dim <= 64 ? kernel_of<Type, 64>(warp_units, is_timed)
-                        : kernel_of<Type, 128>(warp_units, is_timed);
+template <IntegerTypes kTypes, int kDim>
+TokenKernel integer_kernel_of(bool is_timed) {
+  return is_timed ? token_kernel<TokenIntegers<kTypes>, kDim, kIntegerUnits, true>
+                  : token_kernel<TokenIntegers<kTypes>, kDim, kIntegerUnits, false>;
 }
-// Null for other types.
-TokenKernel kernel_for(DType dtype, int head_dim, int span_units, bool is_timed) {
-  const int warp_units = span_units / kTokenSharers;
-  return dtype == DType::F16    ? kernel_of<TokenF16>(head_dim, warp_units, is_timed)
-         : dtype == DType::BF16 ? kernel_of<TokenBF16>(head_dim, warp_units, is_timed)
-         : dtype == DType::Q8_0 ? kernel_of<TokenQ8_0>(head_dim, warp_units, is_timed)
-                                : nullptr;
+template <int kDim>
+TokenKernel kernel_of(TokenKind kind, IntegerTypes types, int warp_units, bool is_timed) {
+  return kind == TokenKind::f16          ? kernel_of<TokenF16, kDim>(warp_units, is_timed)
+         : kind == TokenKind::bf16       ? kernel_of<TokenBF16, kDim>(warp_units, is_timed)
+         : types == IntegerTypes::q8_0   ? integer_kernel_of<IntegerTypes::q8_0, kDim>(is_timed)
+         : types == IntegerTypes::q4_k_m ? integer_kernel_of<IntegerTypes::q4_k_m, kDim>(is_timed)
+                                         : integer_kernel_of<IntegerTypes::all, kDim>(is_timed);
+}
+TokenKernel kernel_for(
+    TokenKind kind, IntegerTypes types, int head_dim, int warp_units, bool is_timed) {
+  return head_dim <= 64 ? kernel_of<64>(kind, types, warp_units, is_timed)
+                        : kernel_of<128>(kind, types, warp_units, is_timed);
 }
 
 }  // namespace
 
-std::size_t token_x_bytes(bool is_halves, int n_units) {
-  return static_cast<std::size_t>(n_units * x_unit_bytes(!is_halves));
+std::size_t token_x_bytes(TokenKind kind, bool is_halves, int n_units) {
+  if (kind != TokenKind::integers)
+    return static_cast<std::size_t>((n_units + kTokenSharers * kTokenMostUnits) *
+                                    x_unit_bytes(!is_halves));
+  return static_cast<std::size_t>((ceil_div(n_units, kStepUnits) + 1) * kStepXBytes);
 }
 
-bool hands_on_halves(DType dtype) {
-  return dtype != DType::BF16;
+bool hands_on_halves(TokenKind kind) {
+  return kind == TokenKind::f16;
 }
 
 std::size_t token_attention_bytes(int head_dim) {
@@ -304,9 +387,8 @@ int token_partial_size(int tile_heads, int head_dim) {
   return token_partial(tile_heads, head_dim);
 }
 
-std::size_t most_token_bytes(DType dtype, int head_dim) {
-  const TokenKernel kernel = kernel_for(dtype, head_dim, kTokenSharers * kTokenMostUnits, false);
-  if (kernel == nullptr) return 0;
+std::size_t most_token_bytes(TokenKind kind, int head_dim) {
+  const TokenKernel kernel = kernel_for(kind, IntegerTypes::all, head_dim, kTokenMostUnits, false);
   cudaFuncAttributes attributes{};
   CUDA_CHECK(cudaFuncGetAttributes(&attributes, kernel));
   return static_cast<std::size_t>(device_attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin)) -
@@ -314,30 +396,30 @@ std::size_t most_token_bytes(DType dtype, int head_dim) {
 }
 
 void launch_token(const TokenParams& params,
-                  DType dtype,
-                  int span_units,
+                  TokenKind kind,
+                  IntegerTypes types,
+                  int warp_units,
                   int n_blocks,
                   std::size_t shared_bytes,
                   cudaStream_t stream) {
-  launch_together(kernel_for(dtype, params.shape.head_dim, span_units, params.times != nullptr),
-                  grid_of(n_blocks), kTokenThreads + params.n_feeders * kWarpSize, shared_bytes,
-                  stream, params);
+  launch_together(
+      kernel_for(kind, types, params.shape.head_dim, warp_units, params.times != nullptr),
+      grid_of(n_blocks), kMostTokenThreads, shared_bytes, stream, params);
 }
 
 void count_token(unsigned* n_done, cudaStream_t stream) {
   launch(count_token_kernel, grid_of(1), 1, stream, n_done);
 }
 
-void untag(
-    float* out, const TaggedPair* values, int n, bool in_units, DType dtype, cudaStream_t stream) {
+void untag(float* out, const TaggedPair* values, int n, bool in_units, cudaStream_t stream) {
   launch(untag_kernel, grid_of(ceil_div(n / 2, kUntagThreads)), kUntagThreads, stream,
-         reinterpret_cast<float2*>(out), values, n / 2, in_units, dtype == DType::Q8_0);
+         reinterpret_cast<float2*>(out), values, n / 2, in_units);
 }
 
-void untag_act(float* out, const TaggedPair* values, int n, DType dtype, cudaStream_t stream) {
-  if (!hands_on_halves(dtype)) return untag(out, values, n, true, dtype, stream);
-  launch(untag_act_kernel, grid_of(ceil_div(n / 4, kUntagThreads)), kUntagThreads, stream, out,
-         reinterpret_cast<const TaggedHalves*>(values), n / 4, token_act_order(dtype));
+void untag_halves(
+    float* out, const TaggedPair* values, int n, TokenActOrder order, cudaStream_t stream) {
+  launch(untag_halves_kernel, grid_of(ceil_div(n / 4, kUntagThreads)), kUntagThreads, stream, out,
+         reinterpret_cast<const TaggedHalves*>(values), n / 4, order);
 }
 
 }  // namespace haikuda::cuda

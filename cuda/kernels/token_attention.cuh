@@ -51,7 +51,7 @@ __device__ void hand_on(const TokenParams& params,
     const int head =
         part.kv_head * (params.shape.n_heads / params.shape.n_kv_heads) + part.first_head + h;
     const float factor = __fdividef(1.0f, sum);
-    publish_pair(params.attended + place_in_units<Type>((head * head_dim + element) / 2),
+    publish_pair(params.attended + place_of_pair<Type>((head * head_dim + element) / 2),
                  total.x * factor, total.y * factor, tag);
     return;
   }
@@ -88,6 +88,7 @@ __device__ void attend_part(const TokenParams& params,
   // before.
   const int of_round = ring.n_slots * of_slot;
   const auto slot_of = [&](int tile) { return tile * params.slots_of_key_tile >> 16; };
+#pragma unroll 1
   for (int left = n_tiles; left > 0; left -= of_round) {
     const int n_here = min(left, of_round), before = n_tiles - left;
     struct Place {
@@ -105,6 +106,7 @@ __device__ void attend_part(const TokenParams& params,
       return KeyTile{keys, keys + of_slot * KeySlot<kDim>::kTileBytes,
                      n_keys - (before + tile) * kKeyRows};
     };
+#pragma unroll 1
     for (int tile = warp; tile < n_here; tile += 2 * kTokenWarps) {
       Place places[2];
       const KeyTile first = find(tile, places[0]);
@@ -184,6 +186,7 @@ __device__ void combine_splits(
   constexpr int kAhead = 12;  // 33 splits at once where heads have 64 elements
   const Tagged* values = first + 2 * kTokenHeads + h * head_dim + min(element, head_dim - 1);
   float sum = 0;
+#pragma unroll 1
   for (int s = group; s < n_splits + group; s += kAhead * kGroups) {
     float of_splits[kAhead];
     wait_for_values(
@@ -201,7 +204,7 @@ __device__ void combine_splits(
     for (int g = 1; g < kGroups; ++g)
       sum += sums[g * kDim + element], next += sums[g * kDim + element + 1];
     const float factor = __fdividef(1.0f, *total);
-    publish_pair(params.attended + place_in_units<Type>((head * head_dim + element) / 2),
+    publish_pair(params.attended + place_of_pair<Type>((head * head_dim + element) / 2),
                  sum * factor, next * factor, tag);
   }
 }

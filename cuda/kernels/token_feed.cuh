@@ -57,7 +57,7 @@ class TokenRing {
  public:
   __device__ explicit TokenRing(const TokenTables& tables)
       : n_slots(tables.params.n_slots),
-        slot_bytes_(tables.params.slot_bytes()),
+        slot_bytes_(tables.params.slot_bytes),
         stride_(tables.params.slot_stride()),
         end_(tables.params.n_slots * tables.params.slot_stride()),
         bytes_(tables.shared.at<std::uint8_t>(0)) {}
@@ -75,6 +75,7 @@ class TokenRing {
     if (place.at >= end_) place.at -= end_, place.parity ^= 1;
   }
   __device__ void advance_far(RingPlace& place, int n) const {
+#pragma unroll 1
     for (; n > n_slots; n -= n_slots) place.parity ^= 1;
     advance(place, n);
   }
@@ -85,7 +86,9 @@ class TokenRing {
     return place;
   }
   // By all lanes of a warp.
-  __device__ void wait_until_full(const RingPlace& place) const { wait(full(place), place.parity); }
+  __device__ void wait_until_full(const RingPlace& place) const {
+    wait(full(place), place.parity);
+  }
   // The first time around nobody has to free it.
   __device__ void wait_until_free(const RingPlace& place) const {
     wait(free(place), place.parity ^ 1);
@@ -100,6 +103,7 @@ class TokenRing {
 
  private:
   static __device__ void wait(CopyBarrier* barrier, unsigned parity) {
+#pragma unroll 1
     while (!__all_sync(kAllLanes, has_ended(barrier, parity))) {
     }
   }
@@ -108,25 +112,17 @@ class TokenRing {
   std::uint8_t* bytes_;
 };
 
-// Where the rows of a tile lie: the first and the second of a pair, and so far to the next pair's.
-// In registers: what is in shared memory would be read again for each copy.
-struct TileRows {
-  const std::uint8_t* first[kTokenRows];
-  std::int64_t step, far;  // to the next pair, and to the one after it
-
-  __device__ std::int64_t to_pair(int pair) const { return pair % 2 * step + pair / 2 * far; }
-};
+// Where rows lie.
 class RowSource {
  public:
-  // Of weights, or of their scales.
-  __device__ RowSource(const TokenStep& step, const TokenShape& shape, bool is_side)
+  __device__ RowSource(const TokenStep& step, const TokenShape& shape)
       : is_gate_up_(shape.output == TokenOutput::gate_up),
         second_(shape.first_row[1]),
         third_(shape.first_row[2]),
-        row_bytes_(is_side ? shape.side_row_bytes : shape.row_bytes),
+        stride_(shape.row_stride),
         order_(shape.act_order) {
 #pragma unroll
-    for (int m = 0; m < 3; ++m) data_[m] = step.data[m] + (is_side ? shape.side_start[m] : 0);
+    for (int m = 0; m < 3; ++m) data_[m] = step.data[m];
   }
   // Row 0 or 1 of a pair: of a gate and its up, or of all rows two neighbours.
   __device__ const std::uint8_t* row(int pair, int row) const {
@@ -138,23 +134,12 @@ class RowSource {
                                       : of_all - (is_third    ? third_
                                                   : is_second ? second_
                                                               : 0);
-    return data + std::int64_t{of_matrix} * row_bytes_;
-  }
-  // Whether all of a tile's rows follow each other as TileRows has them.
-  __device__ bool is_even(int first_pair) const {
-    const int first = kTokenRows * first_pair, end = first + kTokenTileRows;
-    return is_gate_up_ ||
-           ((end <= second_ || first >= second_) && (end <= third_ || first >= third_));
-  }
-  __device__ TileRows tile(int first_pair) const {
-    return {{row(first_pair, 0), row(first_pair, 1)},
-            std::int64_t{is_gate_up_ ? 1 : kTokenRows} * row_bytes_,
-            std::int64_t{is_gate_up_ ? order_.far : 2 * kTokenRows} * row_bytes_};
+    return data + std::int64_t{of_matrix} * stride_;
   }
 
  private:
   bool is_gate_up_;
-  int second_, third_, row_bytes_;
+  int second_, third_, stride_;
   TokenActOrder order_;
   const std::uint8_t* data_[3];
 };
@@ -162,83 +147,58 @@ class RowSource {
 // Of a line of memory.
 constexpr int kLineFloats = 32;
 
-// By one lane: n_bytes of each row of a tile, from `start` on, to rows that lie to_row bytes apart.
-__device__ inline void copy_rows(const RowSource& source,
-                                 int first_pair,
-                                 int n_rows,
-                                 int start,
-                                 std::uint8_t* to,
-                                 int to_row,
-                                 int n_bytes,
-                                 CopyBarrier* full) {
-  if (n_rows == kTokenTileRows && source.is_even(first_pair)) {
-    const TileRows rows = source.tile(first_pair);
-#pragma unroll
-    for (int r = 0; r < kTokenTileRows; ++r)
-      copy_bulk(to + r * to_row,
-                rows.first[r % kTokenRows] + (start + rows.to_pair(r / kTokenRows)), n_bytes, full);
-    return;
-  }
-#pragma unroll 1
-  for (int r = 0; r < n_rows; ++r)
-    copy_bulk(to + r * to_row, source.row(first_pair + r / kTokenRows, r % kTokenRows) + start,
-              n_bytes, full);
-}
-
-// By a warp that copies: its slots of the tiles of one step. One lane asks for the rows of a slot,
-// one after the other. `turn`: how many slots pass before the feeder's next. No more slots are on
-// their way than keep the memory busy: what waits in its queues delays what blocks hand to each
-// other.
+// By a warp that copies: its slots of the tiles of one step. A lane asks for a copy of a row, one
+// after the other, 50 cycles each. `turn`: how many slots pass before the feeder's next. No more
+// slots are on their way than keep the memory busy: what waits in its queues delays what blocks
+// hand to each other.
 __device__ inline void feed_step(const TokenRing& ring,
                                  RingPlace& place,
                                  int& turn,
                                  const TokenStep& step,
                                  const TokenShape& shape,
-                                 const TokenParams& params) {
+                                 int n_feeders) {
   const int lane = static_cast<int>(threadIdx.x) % kWarpSize;
-  const int n_spans = shape.n_spans, window = shape.window, n_feeders = params.n_feeders;
-  const int row_bytes = shape.row_bytes, span_bytes = shape.span_bytes;
-  const int side_row_bytes = shape.side_row_bytes, side_span_bytes = shape.side_span_bytes,
-            side_copy_bytes = shape.side_copy_bytes;
-  const int to_row = params.slot_row_bytes, to_side = params.slot_side_start;
+  static_assert(kMaxPlanes * kTokenTileRows == kWarpSize);
+  const int row = lane % kTokenTileRows, of_copies = lane / kTokenTileRows;
+  const bool has_copy = of_copies < shape.n_copies;
+  const int index = has_copy ? of_copies : 0;
+  const TokenCopy& copy = shape.copies[index];
+  const int n_spans = shape.n_spans, window = shape.window;
+  const int start_in_row = copy.start, row_bytes = copy.row_bytes, span_bytes = copy.span_bytes,
+            copy_bytes = copy.copy_bytes, to = copy.to + row * shape.planes[index].stride;
   const int n_all_rows = shape.n_rows;
-  const RowSource weights(step, shape, false), scales(step, shape, true);
+  const RowSource source(step, shape);
   const TokenShare share(shape);
   const int n_tiles = share.n_tiles();
   if (step.gamma != nullptr)
+#pragma unroll 1
     for (int i = lane * kLineFloats; i < shape.cols; i += kWarpSize * kLineFloats)
       prefetch_to_l2(step.gamma + i);
   int tile = 0, span = turn;  // the feeder's next; no division, which takes as long as a copy
   while (true) {
+#pragma unroll 1
     for (; span >= n_spans; span -= n_spans) ++tile;
     if (tile >= n_tiles) break;
     const int first_pair = share.first_pair + tile * kTokenTilePairs;
     const int n_rows =
         min(kTokenRows * min(share.n_pairs - tile * kTokenTilePairs, kTokenTilePairs),
             n_all_rows - kTokenRows * first_pair);
-    const int start = span * span_bytes, side_start = span * side_span_bytes / 16 * 16;
-    const int n_bytes = min(span_bytes, row_bytes - start);
-    const int n_side_bytes = min(side_copy_bytes, side_row_bytes - side_start);
+    const int start = span * span_bytes / 16 * 16;
+    const bool has_row = has_copy && row < n_rows;
+    const int n_bytes = has_row ? min(copy_bytes, row_bytes - start) : 0;
+    const std::uint8_t* from =
+        source.row(first_pair + row / kTokenRows, row % kTokenRows) + (start_in_row + start);
+    const int n_bytes_of_all = warp_sum(n_bytes);
     ring.wait_until_free(place);
     ring.wait_until_full(ring.before(place, window));
     order_before_bulk_copies();
     CopyBarrier* full = ring.full(place);
     if (lane == 0) {
       arrive(full, kWarpSize - 1);
-      announce_bytes(full, n_rows * (n_bytes + n_side_bytes));
+      announce_bytes(full, n_bytes_of_all);
     }
     __syncwarp();
-    std::uint8_t* to = ring.bytes(place);
-    if (side_row_bytes == 0) {
-      // One after the other, 50 cycles each: at once they delay others more.
-      if (lane < n_rows)
-        copy_bulk(to + lane * to_row,
-                  weights.row(first_pair + lane / kTokenRows, lane % kTokenRows) + start, n_bytes,
-                  full);
-    } else if (is_elected()) {
-      copy_rows(weights, first_pair, n_rows, start, to, to_row, n_bytes, full);
-      copy_rows(scales, first_pair, n_rows, side_start, to + to_side, to_row, n_side_bytes, full);
-    }
+    if (has_row) copy_bulk(ring.bytes(place) + to, from, n_bytes, full);
     __syncwarp();
     ring.advance(place, n_feeders);
     span += n_feeders;

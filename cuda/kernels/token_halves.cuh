@@ -40,6 +40,7 @@ __device__ inline XFacts stage_halves(
       reinterpret_cast<uint4*>(to)[at(l)] = make_uint4(a.x, a.y, b.x, b.y);
     }
   }
+#pragma unroll 1
   for (int i = n + thread; i < end; i += kTokenThreads)
     reinterpret_cast<uint4*>(to)[i] = make_uint4(0, 0, 0, 0);
   XFacts facts;
@@ -55,6 +56,7 @@ __device__ inline float stage_levels(std::uint8_t* to,
                                      int thread) {
   const int n = shape.cols / 4;
   int greatest = kLeastLevel;
+#pragma unroll 1
   for (int i = thread; i < n; i += kTokenThreads)
     greatest = max(greatest, level_of_halves(ask_value(in + i)));
   XFacts mine;
@@ -63,6 +65,7 @@ __device__ inline float stage_levels(std::uint8_t* to,
   facts.tell(thread, mine, false);
   sync_consumers();
   const int level = static_cast<int>(facts.greatest_of_all()) + kLeastLevel;
+#pragma unroll 1
   for (int i = thread; i < n; i += kTokenThreads) {
     const std::uint64_t bits = ask_value(in + i);
     const float scale = power_of_level(max(level_of_halves(bits) - level, -kMostLevel));

@@ -29,15 +29,22 @@ struct HeadPairs {
   __device__ explicit HeadPairs(int lane) : lane_(lane) {}
   __device__ HeadPairs(const TaggedPair* from, int n_pairs, unsigned tag, int lane) : lane_(lane) {
     std::uint64_t asked[kEach];
+    const auto at = [&](int j) { return from + min(lane + j * kWarpSize, n_pairs - 1); };
 #pragma unroll
-    for (int j = 0; j < kEach; ++j) {
-      asked[j] = ask_value(from + min(lane + j * kWarpSize, n_pairs - 1));
+    for (int j = 0; j < kEach; ++j) asked[j] = ask_value(at(j));
+    // Until all lanes have theirs: who waits together stays together.
+    for (Patience patience;; patience.spend()) {
+      bool has_all = true;
+#pragma unroll
+      for (int j = 0; j < kEach; ++j) has_all = has_all && has_pair_tag(asked[j], tag);
+      if (__all_sync(kAllLanes, has_all)) break;
+#pragma unroll
+      for (int j = 0; j < kEach; ++j)
+        if (!has_pair_tag(asked[j], tag)) asked[j] = ask_value(at(j));
     }
 #pragma unroll
-    for (int j = 0; j < kEach; ++j) {
-      const int pair = lane + j * kWarpSize;
-      x[j] = pair < n_pairs ? wait_for_pair(asked[j], from + pair, tag) : make_float2(0, 0);
-    }
+    for (int j = 0; j < kEach; ++j)
+      x[j] = lane + j * kWarpSize < n_pairs ? pair_of(asked[j]) : make_float2(0, 0);
   }
 
   // Times 1 / rms and norm, unless that is null.
@@ -47,8 +54,8 @@ struct HeadPairs {
     float squares = 0;
 #pragma unroll
     for (int j = 0; j < kEach; ++j) squares += x[j].x * x[j].x + x[j].y * x[j].y;
-    const float rms = warp_sum(squares) / static_cast<float>(shape.head_dim) + shape.eps;
-    const float scale = 1.0f / sqrtf(rms);
+    const float mean = __fdividef(warp_sum(squares), static_cast<float>(shape.head_dim));
+    const float scale = rsqrtf(mean + shape.eps);
 #pragma unroll
     for (int j = 0; j < kEach; ++j) {
       const int pair = lane + j * kWarpSize;

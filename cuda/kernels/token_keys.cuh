@@ -54,6 +54,7 @@ __device__ void feed_keys(const TokenRing& ring,
                              part.kv_head * head_dim + lane % kVectors * 8;
   const bool has_column = lane % kVectors * 8 < head_dim;
   int first = turn * slot.n_keys();
+#pragma unroll 1
   for (; first < n_keys; first += params.n_feeders * slot.n_keys()) {
     const int n_rows = min((n_keys - first + kKeyRows - 1) / kKeyRows * kKeyRows, slot.n_keys());
     ring.wait_until_free(place);

@@ -26,7 +26,7 @@ class TokenMultiplier {
                              const TokenShape& shape,
                              const RingPlace& place,
                              int n_tiles,
-                             bool is_halves,
+                             bool has_low,
                              int thread)
       : ring_(tables) {
     const int warp = thread / kWarpSize, lane = thread % kWarpSize;
@@ -36,17 +36,16 @@ class TokenMultiplier {
     last_ = shape.last_units - first_unit - 1;
     is_even_ = kTokenGroups % n_spans_ == 0 && shape.last_units == kTokenSharers * kUnits;
     tile_step_ = n_spans_ == 1 ? kTokenGroups : kTokenGroups / n_spans_;
-    const int row_bytes = tables.params.slot_row_bytes;
-    at_weights_ = Type::offset_of_lane(lane, row_bytes) + first_unit * Type::kUnitBytes;
-    at_scales_ =
-        lane / 4 * row_bytes + tables.params.slot_side_start + first_unit * Type::kSideBytes;
-    has_low_ = !is_halves;
+    at_weights_ =
+        Type::offset_of_lane(lane, shape.planes[0].stride) + first_unit * Type::kUnitBytes;
+    has_low_ = has_low;
     const int x = has_low_ ? x_offset_of_lane<true>(lane) + first_unit * x_unit_bytes(true)
                            : x_offset_of_lane<false>(lane) + first_unit * x_unit_bytes(false);
     x_ = tables.shared.template at<std::uint8_t>(tables.params.x_start + x);
     is_first_lane_ = lane % 4 == 0;
     first_ = {place, 0, group};
     ring_.advance(first_.at, group);
+#pragma unroll 1
     for (; first_.span >= n_spans_; first_.span -= n_spans_) ++first_.tile;
     has_first_ = first_.tile < n_tiles;
     is_even_ = is_even_ && has_low_;
@@ -55,14 +54,14 @@ class TokenMultiplier {
   }
 
   // Waits for the first weights.
-  __device__ void load_first() {
+  __device__ __forceinline__ void load_first() {
     if (has_first_)
       wait_and_load<false>(first_);
     else
       weights_ = {};
   }
   // sums (token_sum_parts, kTokenBatchRows): the rows of so many tiles.
-  __device__ void run(float* sums, int n_tiles) {
+  __device__ __forceinline__ void run(float* sums, int n_tiles) {
     if (!has_first_) return;
     if (is_even_)
       run_slots<true, true>(sums, n_tiles);
@@ -72,12 +71,13 @@ class TokenMultiplier {
       run_slots<false, false>(sums, n_tiles);
   }
   // Of sums: halves are in two columns each.
-  __device__ float factor() const { return has_low_ ? 1.0f : 0.5f; }
+  __device__ float factor() const {
+    return has_low_ ? 1.0f : 0.5f;
+  }
   // To the next batch of so many tiles, after one of kTokenBatch.
   __device__ void advance(int n_tiles) {
     ring_.advance_far(first_.at, kTokenBatch * n_spans_);
     has_first_ = first_.tile < n_tiles;
-    load_first();
   }
 
  private:
@@ -94,6 +94,7 @@ class TokenMultiplier {
       visit.tile += tile_step_;
     } else {
       visit.span += kTokenGroups;
+#pragma unroll 1
       for (; visit.span >= n_spans_; visit.span -= n_spans_) ++visit.tile;
     }
   }
@@ -101,9 +102,8 @@ class TokenMultiplier {
   __device__ void wait_and_load(const Visit& visit) {
     ring_.wait_until_full(visit.at);
     const std::uint8_t* slot = ring_.bytes(visit.at);
-    const int shift = Type::side_shift(visit.span * (kTokenSharers * kUnits));
     const int last = kIsEven || visit.span != n_spans_ - 1 ? kUnits - 1 : last_;
-    Type::load(weights_, slot + at_weights_, slot + at_scales_ + shift, last);
+    Type::load(weights_, slot + at_weights_, last);
   }
   template <bool kHasLow>
   __device__ void load_x(uint2 (&x)[kUnits], int span) const {
@@ -148,8 +148,8 @@ class TokenMultiplier {
 
   TokenRing ring_;
   int n_spans_, tile_step_;
-  int last_;                    // unit of the warp in a tile's last slot
-  int at_weights_, at_scales_;  // where in a slot the lane begins to read
+  int last_;        // unit of the warp in a tile's last slot
+  int at_weights_;  // where in a slot the lane begins to read
   const std::uint8_t* x_;
   int row_;
   bool is_first_lane_, has_low_, is_even_, has_first_;
@@ -169,6 +169,7 @@ __device__ inline TokenFlow flow_of(const TokenParams& params, int step) {
   const int layer = step / kTokenSteps;
   switch (step % kTokenSteps) {
     case kTokenQkv:  // of the head too
+    case kTokenV:
       return {params.ffn_delta, params.qkv, layer - 1, false};
     case kTokenOutput:
       return {params.attended, params.attn_delta, layer, true};
@@ -193,7 +194,7 @@ target_of(const TokenStep& step, const TokenShape& shape, const TokenFlow& flow,
   const int row = of_all - shape.first_row[matrix];
   const int out = (shape.first_out[matrix] + row) / 2;
   const float* bias = step.bias[matrix];
-  return {flow.out + (flow.out_in_units ? place_in_units<Type>(out) : out),
+  return {flow.out + (flow.out_in_units ? place_of_pair<Type>(out) : out),
           bias == nullptr ? make_float2(0, 0) : make_float2(bias[row], bias[row + 1])};
 }
 
@@ -241,6 +242,7 @@ __device__ void finish(const TokenParams& params,
   };
   switch (shape.output) {
     case TokenOutput::vector:
+#pragma unroll 1
       for (int pair = thread; pair < n_pairs; pair += kTokenThreads) {
         if (first + pair != thread)
           target = target_of<Type>(step, shape, flow, share.first_pair + first + pair);
@@ -255,6 +257,7 @@ __device__ void finish(const TokenParams& params,
       };
       const int first_out = (share.first_pair + first) / 2;
       // Warp by warp: what it hands on together has one level.
+#pragma unroll 1
       for (int two = thread; two - thread % kWarpSize < n_pairs / 2; two += kTokenThreads) {
         TwoPairsOfRows rows;
         total(rows, min(two, n_pairs / 2 - 1));
@@ -264,12 +267,13 @@ __device__ void finish(const TokenParams& params,
           if (two < n_pairs / 2 && two % 2 == 0)
             halves.publish(reinterpret_cast<TaggedHalves*>(flow.out) + (first_out + two) / 2);
         } else if (two < n_pairs / 2) {
-          publish_pair(flow.out + place_in_units<Type>(first_out + two), values.x, values.y, tag);
+          publish_pair(flow.out + place_of_pair<Type>(first_out + two), values.x, values.y, tag);
         }
       }
       return;
     }
     case TokenOutput::logits:
+#pragma unroll 1
       for (int r = thread; r < kTokenRows * n_pairs; r += kTokenThreads) {
         const int row = kTokenRows * (share.first_pair + first) + r;
         if (row >= shape.n_rows) continue;

@@ -23,7 +23,7 @@ constexpr int kTokenRows = 2, kTokenTileRows = 8, kTokenTilePairs = kTokenTileRo
 constexpr int kTokenUnit = 32;  // columns that a matrix unit takes at a time
 // Units of a slot that one warp takes.
 constexpr int kTokenLeastUnits = 8, kTokenMostUnits = 16, kTokenUnitsStep = 2;
-constexpr int kTokenSlots = 32;         // of the ring, at most
+constexpr int kTokenSlots = 24;         // of the ring, at most
 constexpr int kTokenBarrierBytes = 16;  // behind each slot: that it is full, and free
 constexpr int kTokenBatch = 16;         // tiles whose sums are finished together
 constexpr int kTokenBatchRows = kTokenBatch * kTokenTileRows;
@@ -34,32 +34,35 @@ constexpr int kTokenSplits = 132;
 // Up to so many past keys a block takes one query head and all its keys.
 constexpr int kTokenKeysAlone = 768;
 
-// Bytes of a unit of a row: of weights, and of their scales in a plane of their own; 0: no such
-// type.
-struct TokenUnitBytes {
-  int weights, side;
-
-  // Rows of scales are as many copies again, and half as many bytes.
-  int n_feeders() const { return side == 0 ? 2 : 4; }
-
-  // Of scales that a slot has for a row: wherever those of a span begin, a copy begins at a
-  // multiple of 16.
-  int side_copy(int span_units) const {
-    const int bytes = span_units * side;
-    return (bytes + 16 - std::gcd(bytes, 16) + 15) / 16 * 16;
-  }
-};
-inline TokenUnitBytes token_unit_bytes(DType dtype) {
+// How the kernel multiplies: two bytes a weight as they are, or integers (all quantized types).
+enum class TokenKind { f16, bf16, integers, none };
+inline TokenKind token_kind(DType dtype) {
   switch (dtype) {
     case DType::F16:
+      return TokenKind::f16;
     case DType::BF16:
-      return {2 * kTokenUnit, 0};
+      return TokenKind::bf16;
+    case DType::Q4_0:
+    case DType::Q4_1:
+    case DType::Q5_0:
+    case DType::Q5_1:
     case DType::Q8_0:
-      return {kTokenUnit, 2};
+    case DType::Q4_K:
+    case DType::Q5_K:
+    case DType::Q6_K:
+      return TokenKind::integers;
     default:
-      return {0, 0};
+      return TokenKind::none;
   }
 }
+
+// The types that a kernel multiplies: the fewer, the shorter its code, which is fetched cold.
+enum class IntegerTypes { q8_0, q4_k_m, all };  // the second: of files that are called so
+
+// Integers: units that lanes of a row take together, a step; x of a step, and in it what belongs to
+// each unit.
+constexpr int kStepUnits = 4, kIntegerUnits = 16;  // the latter of a warp, at a time
+constexpr int kStepXBytes = 320, kStepFacts = 256;
 
 enum class TokenOutput {
   vector,   // y + bias
@@ -76,34 +79,50 @@ struct TokenActOrder {
     return k / 32 * 32 + k % 32 / 16 * chunk + k % 16 / 4 * lane + k % 4 / 2 * far + k % 2;
   }
 };
-inline TokenActOrder token_act_order(DType dtype) {
-  return dtype == DType::F16    ? TokenActOrder{8, 2, 16}
-         : dtype == DType::Q8_0 ? TokenActOrder{2, 8, 4}
-                                : TokenActOrder{16, 4, 2};  // as they are
-}
+constexpr TokenActOrder kActOfF16{8, 2, 16}, kActInOrder{16, 4, 2};
 
-// In front of the steps of a layer; the head follows the last.
-enum TokenStepOfLayer { kTokenQkv, kTokenOutput, kTokenGateUp, kTokenDown, kTokenSteps };
+// In front of the steps of a layer; the head follows the last. That of v alone is there when its
+// type is another one than that of q and k.
+enum TokenStepOfLayer { kTokenQkv, kTokenV, kTokenOutput, kTokenGateUp, kTokenDown, kTokenSteps };
+
+// What is copied of each row of a tile: of one of its planes (cuda/layout.h) the bytes of a span,
+// which begin at any multiple of a unit's, from the multiple of 16 before; or the whole row.
+struct TokenCopy {
+  int start, row_bytes;        // in the row: from there, so many in all
+  int span_bytes, copy_bytes;  // from span to span; of one
+  int to;                      // in the slot
+};
+// Where in a slot a plane of the first row is, and how far it is to the next row's.
+struct TokenPlane {
+  int start, stride;
+};
+
+// Integers: how the two warps that share a slot share out its steps. Whole rows, of types with a
+// scale a unit: a half each, a chunk of kIntegerUnits at most, with x in registers. Whole chunks:
+// half of them each, one more in turn. Any: a half each, with an eye on where rows end.
+enum class TokenCut { whole_rows, whole_chunks, any };
 
 // Up to three matrices with the same x, but for what depends on the layer.
 struct alignas(16) TokenShape {
   TokenOutput output;
+  DType dtype;
   int cols;
-  int row_bytes, span_bytes;  // of weights; a slot has those of a span
-  // Of their scales; 0: they have none. A span's begin at any multiple of a unit's, copies of them
-  // at multiples of 16.
-  int side_row_bytes, side_span_bytes, side_copy_bytes;
-  std::int64_t side_start[3];  // of each matrix, from its weights to its scales
   float inverse_cols;
+  int row_stride;  // of matrices
+  int n_copies;
+  TokenCopy copies[kMaxPlanes];
+  TokenPlane planes[kMaxPlanes];
   // Units of a slot, but for the last of the n_spans slots of a tile.
   int span_units, last_units, n_spans;
+  TokenCut cut;
+  bool wants_sums;                     // of x
   TokenActOrder act_order;             // of gates and ups
   int window;                          // slots on their way together, a multiple of n_feeders
   int n_rows;                          // of all matrices
   int first_row[3], first_out[3];      // of each, among all rows and in the output; INT_MAX: none
   int pairs_of_block, n_longer, unit;  // the first n_longer blocks take `unit` pairs more
 };
-constexpr int kTokenShapes = kTokenSteps + 1;
+constexpr int kTokenMostShapes = 16;
 
 // A step of a layer, or the head: where matrices and vectors of its shape lie.
 struct alignas(16) TokenStep {
@@ -117,15 +136,24 @@ struct TokenNorms {
 };
 
 // What a launch computes, in order.
-enum TokenPhase { kPhaseQkv, kPhaseAttend, kPhaseOutput, kPhaseGateUp, kPhaseDown, kTokenPhases };
+enum TokenPhase {
+  kPhaseQkv,
+  kPhaseV,
+  kPhaseAttend,
+  kPhaseOutput,
+  kPhaseGateUp,
+  kPhaseDown,
+  kTokenPhases
+};
 // Of a phase: its begin, x there, rows multiplied, its end.
 constexpr int kTokenMarks = 4;
 
 struct TokenParams {
-  const TokenShape* shapes;  // (kTokenShapes)
+  const TokenShape* shapes;  // (n_shapes)
   const TokenStep* steps;    // (n_layers · kTokenSteps + 1)
   const TokenNorms* norms;   // (n_layers)
-  int n_layers, n_embd;
+  int n_shapes, n_layers, n_embd;
+  bool has_v_step;
   float eps;
   float* x;  // (n_embd): in, the embedding, or the residual before first_phase
   // Handed from block to block:
@@ -143,31 +171,32 @@ struct TokenParams {
   int key_tiles, slots_of_key_tile;  // tiles of keys in a slot, and ceil(2^16 / that)
   int first_phase, end_phase;  // of n_layers · kTokenPhases + 1: all, or a few to be looked at
   unsigned long long* times;   // null, or (gridDim.x, phases, kTokenMarks) clocks, for a bench
-  // Shared memory, in bytes: a ring of slots with kTokenTileRows rows each, then these.
+  // Shared memory, in bytes: a ring of slots, then these.
   int n_feeders, n_slots;  // the latter a multiple of the former
-  int slot_row_bytes, slot_side_start, x_start, residual_start, sums_start, cos_sin_start,
-      shapes_start, steps_start;
+  int slot_bytes, x_start, residual_start, sums_start, cos_sin_start, shapes_start, steps_start;
 
-  __host__ __device__ int slot_bytes() const { return kTokenTileRows * slot_row_bytes; }
-  __host__ __device__ int slot_stride() const { return slot_bytes() + kTokenBarrierBytes; }
+  __host__ __device__ int slot_stride() const { return slot_bytes + kTokenBarrierBytes; }
 };
 
-// Bytes of so many units of x, staged; and what attention needs in its place.
-std::size_t token_x_bytes(bool is_halves, int n_units);
+// Bytes of so many units of x, staged, where it is handed on as halves or not; and what attention
+// needs in its place.
+std::size_t token_x_bytes(TokenKind kind, bool is_halves, int n_units);
 // Whether gates and ups are handed on as halves.
-bool hands_on_halves(DType dtype);
+bool hands_on_halves(TokenKind kind);
 std::size_t token_attention_bytes(int head_dim);
 // Bytes of a tile of keys and that of their values: what attention needs of a slot at least.
 std::size_t token_key_tile_bytes(int head_dim);
 // Tagged values that a block hands on of its split of the keys.
 int token_partial_size(int tile_heads, int head_dim);
 
-// Dynamic shared memory that a block can have; 0 when the weights are none of F16, BF16 and Q8_0.
-std::size_t most_token_bytes(DType dtype, int head_dim);
-// All blocks are resident at once, or the launch fails.
+// Dynamic shared memory that a block can have.
+std::size_t most_token_bytes(TokenKind kind, int head_dim);
+// All blocks are resident at once, or the launch fails. `warp_units`: what a warp takes of a slot
+// at a time.
 void launch_token(const TokenParams& params,
-                  DType dtype,
-                  int span_units,
+                  TokenKind kind,
+                  IntegerTypes types,
+                  int warp_units,
                   int n_blocks,
                   std::size_t shared_bytes,
                   cudaStream_t stream);
@@ -175,9 +204,9 @@ void launch_token(const TokenParams& params,
 void count_token(unsigned* n_done, cudaStream_t stream);
 // out (n) = the values without their tags, in order; n is a multiple of kTokenUnit where they lie
 // in the order of matrix units (kernels/token_x.cuh), and even otherwise.
-void untag(
-    float* out, const TaggedPair* values, int n, bool in_units, DType dtype, cudaStream_t stream);
-// The same of gates and ups.
-void untag_act(float* out, const TaggedPair* values, int n, DType dtype, cudaStream_t stream);
+void untag(float* out, const TaggedPair* values, int n, bool in_units, cudaStream_t stream);
+// The same of gates and ups, handed on as halves.
+void untag_halves(
+    float* out, const TaggedPair* values, int n, TokenActOrder order, cudaStream_t stream);
 
 }  // namespace haikuda::cuda

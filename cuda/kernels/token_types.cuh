@@ -24,9 +24,8 @@ __device__ void total_of(float (&total)[4], const float (&sums)[kChains][4]) {
 // Two bytes a weight, which matrix units take as they are: chunks are 8 neighbouring columns.
 template <class Split, void (*kMultiply)(float (&)[4], const std::uint32_t (&)[4], uint2)>
 struct TokenPlain : Split {
-  static constexpr bool kChunksOfLane = false;
-  static constexpr int kUnitBytes = 2 * kTokenUnit, kSideBytes = 0;
-  static __device__ int side_shift(int) { return 0; }
+  static constexpr bool kIsInteger = false;
+  static constexpr int kUnitBytes = 2 * kTokenUnit;
 
   static __device__ int offset_of_lane(int lane, int row_bytes) {
     return lane % kTokenTileRows * row_bytes + lane / kTokenTileRows * 16;
@@ -37,10 +36,7 @@ struct TokenPlain : Split {
   };
   // Of the warp's units. Beyond unit `last` x is zero, whatever it meets.
   template <int kUnits>
-  static __device__ void load(Weights<kUnits>& w,
-                              const std::uint8_t* weights,
-                              const std::uint8_t*,
-                              int last) {
+  static __device__ void load(Weights<kUnits>& w, const std::uint8_t* weights, int last) {
     if (last < kUnits - 1) [[unlikely]] {
 #pragma unroll
       for (int i = 0; i < kUnits; ++i)
@@ -72,60 +68,11 @@ __device__ inline void multiply_bf16(float (&sum)[4], const std::uint32_t (&w)[4
 using TokenF16 = TokenPlain<SplitIntoHalves, multiply_f16>;
 using TokenBF16 = TokenPlain<SplitIntoBf16, multiply_bf16>;
 
-// Integers of 8 bits, which halves hold, and a scale a unit, which multiplies sums. A lane has 8
-// neighbouring columns, of which a chunk takes two.
-struct TokenQ8_0 : SplitIntoHalves {
-  static constexpr bool kChunksOfLane = true;
-  static constexpr int kUnitBytes = kTokenUnit, kSideBytes = 2;
-  // Of a span's scales in a slot: copies begin at multiples of 16 bytes.
-  static __device__ int side_shift(int first_unit) { return first_unit * kSideBytes % 16; }
-
-  static __device__ int offset_of_lane(int lane, int row_bytes) {
-    return lane / 4 * row_bytes + lane % 4 * 8;
-  }
-  // Bytes 2i and 2i + 1 of a word as halves: 1152 + q, less 1152.
-  static __device__ std::uint32_t halves_of(std::uint32_t unsigned_bytes, std::uint32_t selector) {
-    const std::uint32_t bits = __byte_perm(unsigned_bytes, 0x64646464u, selector);
-    const __half2 value =
-        __hsub2(reinterpret_cast<const __half2&>(bits),
-                __halves2half2(__ushort_as_half(0x6480), __ushort_as_half(0x6480)));
-    return reinterpret_cast<const std::uint32_t&>(value);
-  }
-  template <int kUnits>
-  struct Weights {
-    uint2 q[kUnits];
-    std::uint16_t scale[kUnits];
-  };
-  template <int kUnits>
-  static __device__ void load(Weights<kUnits>& w,
-                              const std::uint8_t* weights,
-                              const std::uint8_t* scales,
-                              int last) {
-#pragma unroll
-    for (int i = 0; i < kUnits; ++i) {
-      const int unit = min(i, last);
-      w.q[i] = *reinterpret_cast<const uint2*>(weights + unit * kUnitBytes);
-      w.scale[i] = reinterpret_cast<const std::uint16_t*>(scales)[unit];
-    }
-  }
-  template <int kUnits>
-  static __device__ void multiply(float (&total)[4],
-                                  const Weights<kUnits>& w,
-                                  const uint2 (&x)[kUnits]) {
-#pragma unroll
-    for (int i = 0; i < 4; ++i) total[i] = 0;
-#pragma unroll
-    for (int i = 0; i < kUnits; ++i) {
-      const std::uint32_t low = w.q[i].x ^ 0x80808080u, high = w.q[i].y ^ 0x80808080u;
-      const std::uint32_t halves[4] = {halves_of(low, 0x4140), halves_of(low, 0x4342),
-                                       halves_of(high, 0x4140), halves_of(high, 0x4342)};
-      float sum[4] = {};
-      multiply_add(sum, halves, x[i].x, x[i].y);
-      const float factor = __half2float(__ushort_as_half(w.scale[i]));
-#pragma unroll
-      for (int j = 0; j < 4; ++j) total[j] += factor * sum[j];
-    }
-  }
+// Quantized weights, of whatever type a step has: token_integers.cuh.
+template <IntegerTypes kOfTypes>
+struct TokenIntegers {
+  static constexpr IntegerTypes kTypes = kOfTypes;
+  static constexpr bool kIsInteger = true, kHasRange = false;
 };
 
 }  // namespace haikuda::cuda

@@ -20,13 +20,15 @@
 namespace haikuda::cuda {
 
 // What blocks hand on lies in the order in which threads put it in place: groups of the two pairs
-// that have the same place in two chunks of a unit.
+// that have the same place in two chunks of a unit; of four neighbours, where weights are integers.
 constexpr int kGroupValues = 4, kUnitGroups = kTokenUnit / kGroupValues;
-template <class Type>
 __host__ __device__ constexpr int place_in_units(int pair) {
-  const int slow = pair % 16 / 4, fast = pair % 4;
-  const int lane = Type::kChunksOfLane ? slow : fast, chunk = Type::kChunksOfLane ? fast : slow;
+  const int chunk = pair % 16 / 4, lane = pair % 4;
   return pair / 16 * 16 + lane * 4 + chunk % 2 * 2 + chunk / 2;
+}
+template <class Type>
+__device__ constexpr int place_of_pair(int pair) {
+  return Type::kIsInteger ? pair : place_in_units(pair);
 }
 struct XGroup {
   float2 low, high;  // of chunk 0 or 1, of chunk 2 or 3
@@ -35,10 +37,10 @@ struct XGroup {
 template <class Type, bool kIsActivation = false>
 __device__ XGroup load_group(const float* x, int group) {
   const int chunk = group % 2, lane = group % kUnitGroups / 2;
-  const int column = group / kUnitGroups * kTokenUnit +
-                     (Type::kChunksOfLane ? 8 * lane + 2 * chunk : 8 * chunk + 2 * lane);
+  const int column = Type::kIsInteger ? kGroupValues * group
+                                      : group / kUnitGroups * kTokenUnit + 8 * chunk + 2 * lane;
   const auto* low = reinterpret_cast<const float2*>(x + column);
-  constexpr int kNext = Type::kChunksOfLane ? 2 : 8;
+  constexpr int kNext = Type::kIsInteger ? 1 : 8;
   return kIsActivation ? XGroup{__ldcg(low), __ldcg(low + kNext)} : XGroup{low[0], low[kNext]};
 }
 
@@ -77,6 +79,7 @@ __device__ inline int x_offset_of_lane(int lane) {
   return kHasLow ? lane % 16 * 8 : lane / 8 % 2 * 32 + lane % 4 * 8;
 }
 
+// Where x comes from, by groups: what is asked for, whether it is there, and what is made of it.
 // Of a vector that other blocks hand on.
 struct TokenX {
   static constexpr bool kHasGamma = false;
@@ -85,9 +88,11 @@ struct TokenX {
   unsigned tag;
 
   __device__ AskedPairs ask(int group) const { return ask_pairs(in + 2 * group); }
-  __device__ XGroup receive(const AskedPairs& asked, int group) const {
-    const auto [low, high] = wait_for_pairs(asked, in + 2 * group, tag);
-    return {low, high};
+  __device__ bool is_there(const AskedPairs& asked) const {
+    return has_pair_tag(asked.bits[0], tag) && has_pair_tag(asked.bits[1], tag);
+  }
+  __device__ XGroup take(const AskedPairs& asked, int) const {
+    return {pair_of(asked.bits[0]), pair_of(asked.bits[1])};
   }
 };
 // The residual, to which such a vector is added where `in` is not null. Every block keeps the whole
@@ -102,16 +107,25 @@ struct TokenResidual {
   __device__ AskedPairs ask(int group) const {
     return in != nullptr ? ask_pairs(in + 2 * group) : AskedPairs{};
   }
-  __device__ XGroup receive(const AskedPairs& asked, int group) const {
+  __device__ bool is_there(const AskedPairs& asked) const {
+    return in == nullptr || TokenX{in, tag}.is_there(asked);
+  }
+  __device__ XGroup take(const AskedPairs& asked, int group) const {
     float4 x = residual[group];
     if (in != nullptr) {
-      const auto [low, high] = wait_for_pairs(asked, in + 2 * group, tag);
+      const float2 low = pair_of(asked.bits[0]), high = pair_of(asked.bits[1]);
       x = make_float4(x.x + low.x, x.y + low.y, x.z + high.x, x.w + high.y);
       residual[group] = x;
     }
     return {{x.x, x.y}, {x.z, x.w}};
   }
 };
+// Of one thread, which asks again until it is there.
+template <class Source, class Asked>
+__device__ XGroup wait_for_group(const Source& in, Asked asked, int group) {
+  for (Patience patience; !in.is_there(asked); asked = in.ask(group)) patience.spend();
+  return in.take(asked, group);
+}
 
 // What the threads of a block learn while they put x in its place.
 struct XFacts {
@@ -176,7 +190,7 @@ __device__ XFacts stage_groups(std::uint8_t* to,
     for (int l = 0; l < kLoadsAhead; ++l) {
       const int group = first + l * kTokenThreads;
       if (group >= n) break;
-      const XGroup x = in.receive(asked[l], group);
+      const XGroup x = wait_for_group(in, asked[l], group);
       float2 pairs[2] = {x.low, x.high};
       std::uint32_t high[2], low[2];
 #pragma unroll
@@ -195,6 +209,7 @@ __device__ XFacts stage_groups(std::uint8_t* to,
     }
   }
   // To the end of the last slot.
+#pragma unroll 1
   for (int group = n + thread; group < shape.n_spans * shape.span_units * kUnitGroups;
        group += kTokenThreads)
     put(group, {}, {});

@@ -14,7 +14,8 @@
 namespace haikuda::cuda {
 namespace {
 
-constexpr const char* kNames[] = {"q, k, v", "attention", "output", "gate, up", "down", "head"};
+constexpr const char* kNames[] = {"q, k, v",  "v",    "attention", "output",
+                                  "gate, up", "down", "head"};
 constexpr int kHead = kTokenPhases;
 
 // Cycles of one launch: of each mark and phase, of all blocks.

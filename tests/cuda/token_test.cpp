@@ -66,6 +66,10 @@ struct TokenFixture {
   }
 };
 
+bool has_kernel() {
+  return cuda::device_attribute(cudaDevAttrComputeCapabilityMajor) >= 9;
+}
+
 // Each token's logits as the CPU's; keys of a block alone, then shared out, then with marks.
 void check_tokens(const TokenFixture& f) {
   REQUIRE(f.program != nullptr);
@@ -82,12 +86,11 @@ void check_tokens(const TokenFixture& f) {
 
 // qwen2 has biases and heads of 64, qwen3 norms of heads and heads of 128; 8 to 16 units of a row
 // for each of the two warps that share a slot.
-TEST_CASE("token: every instance, keys of a block alone and shared out",
+TEST_CASE("token: every instance of plain types, keys of a block alone and shared out",
           "[cuda][ops][token][sanitize]") {
-  if (cuda::device_attribute(cudaDevAttrComputeCapabilityMajor) < 9)
-    HAIKUDA_SKIP("a GPU before sm_90 does not decode by this kernel");
+  if (!has_kernel()) HAIKUDA_SKIP("a GPU before sm_90 does not decode by this kernel");
   const std::string architecture = GENERATE(as<std::string>{}, "qwen2", "qwen3");
-  const DType type = GENERATE(DType::F16, DType::BF16, DType::Q8_0);
+  const DType type = GENERATE(DType::F16, DType::BF16);
   const int n_embd = GENERATE(128, 640, 768, 896, 1024);
   const int head_dim = architecture == "qwen2" ? 64 : 128;
   CAPTURE(architecture, dtype_name(type), n_embd);
@@ -102,13 +105,31 @@ TEST_CASE("token: every instance, keys of a block alone and shared out",
   check_tokens(f);
 }
 
+const std::vector<DType> kIntegerTypes = {DType::Q4_0, DType::Q4_1, DType::Q5_0, DType::Q5_1,
+                                          DType::Q8_0, DType::Q4_K, DType::Q5_K, DType::Q6_K};
+
+TEST_CASE("token: every instance of quantized types, and a step of v alone",
+          "[cuda][ops][token][sanitize]") {
+  if (!has_kernel()) HAIKUDA_SKIP("a GPU before sm_90 does not decode by this kernel");
+  const std::string architecture = GENERATE(as<std::string>{}, "qwen2", "qwen3");
+  const DType type = GENERATE(from_range(kIntegerTypes));
+  CAPTURE(architecture, dtype_name(type));
+  check_tokens(TokenFixture({.architecture = architecture,
+                             .dtype = type,
+                             .richer_dtype = type == DType::Q4_K ? DType::Q6_K : type,
+                             .n_layers = 1,
+                             .n_embd = 512,
+                             .n_heads = architecture == "qwen2" ? 8 : 4,
+                             .n_kv_heads = 1,
+                             .n_ff = 1280}));
+}
+
 // 18 to 32 units a row, which fill a slot or not; then rows of several slots, of which the last is
 // shorter, up to more than there are groups of warps.
 TEST_CASE("token: rows of every length", "[cuda][ops][token]") {
-  if (cuda::device_attribute(cudaDevAttrComputeCapabilityMajor) < 9)
-    HAIKUDA_SKIP("a GPU before sm_90 does not decode by this kernel");
+  if (!has_kernel()) HAIKUDA_SKIP("a GPU before sm_90 does not decode by this kernel");
   const int n_embd = GENERATE(576, 640, 768, 896, 1024, 1152);
-  const DType type = GENERATE(DType::F16, DType::BF16, DType::Q8_0);
+  const DType type = GENERATE(DType::F16, DType::BF16, DType::Q8_0, DType::Q5_0);
   CAPTURE(n_embd, dtype_name(type));
   check_tokens(TokenFixture({.architecture = "qwen2",
                              .dtype = type,
@@ -117,6 +138,26 @@ TEST_CASE("token: rows of every length", "[cuda][ops][token]") {
                              .n_heads = n_embd / 64,
                              .n_kv_heads = 1,
                              .n_ff = n_embd == 896 ? 4864 : 2432}));
+}
+
+// In rows of whole slots, of several chunks and of several slots; with another type in v and down,
+// and a third in the head, as in files of mixed types.
+TEST_CASE("token: quantized types, alone and mixed", "[cuda][ops][token]") {
+  if (!has_kernel()) HAIKUDA_SKIP("a GPU before sm_90 does not decode by this kernel");
+  const DType type = GENERATE(from_range(kIntegerTypes));
+  const int n_embd = GENERATE(512, 1024, 1280, 1536);
+  const bool is_mixed = GENERATE(false, true);
+  CAPTURE(dtype_name(type), n_embd, is_mixed);
+  check_tokens(
+      TokenFixture({.architecture = n_embd <= 1024 ? "qwen2" : "qwen3",
+                    .dtype = type,
+                    .embedding_dtype = is_mixed ? std::optional(DType::Q8_0) : std::nullopt,
+                    .richer_dtype = is_mixed ? std::optional(DType::Q6_K) : std::nullopt,
+                    .n_layers = 2,
+                    .n_embd = n_embd,
+                    .n_heads = n_embd / 128,
+                    .n_kv_heads = n_embd == 1280 ? 5 : 2,
+                    .n_ff = n_embd == 1536 ? 3584 : 2304}));
 }
 
 }  // namespace haikuda::test

@@ -77,7 +77,8 @@ Shape resolve(const TinyModelOptions& o) {
       o.architecture == "llama" ? (o.rope == TinyRope::llama3 ? 500000.0f : 10000.0f) : 1000000.0f;
   s.rope_original_ctx = o.n_ctx / 4;
   s.embedding_dtype = o.embedding_dtype.value_or(o.dtype);
-  const int block = dtype_info(o.dtype).block_elems;
+  const int block = std::max(dtype_info(o.dtype).block_elems,
+                             dtype_info(o.richer_dtype.value_or(o.dtype)).block_elems);
   need(o.n_embd % block == 0 && o.n_ff % block == 0 && s.n_q % block == 0,
        "n_embd, n_ff and n_heads * head_dim are multiples of the type's block");
   need(o.n_embd % dtype_info(s.embedding_dtype).block_elems == 0,
@@ -227,11 +228,12 @@ std::vector<float> llama3_factors(const Shape& s) {
 }
 
 void add_layer(Weights& w, const TinyModelOptions& o, const Shape& s, int layer) {
+  const DType richer = layer % 2 == 0 ? o.richer_dtype.value_or(o.dtype) : o.dtype;
   const auto name = [&](const char* suffix) { return fmt::format("blk.{}.{}", layer, suffix); };
   w.vector(name("attn_norm.weight"), o.n_embd, 1, 0.1f);
   w.matrix(name("attn_q.weight"), o.dtype, s.n_q, o.n_embd, 1);
   w.matrix(name("attn_k.weight"), o.dtype, s.n_kv, o.n_embd, 1);
-  w.matrix(name("attn_v.weight"), o.dtype, s.n_kv, o.n_embd, 1);
+  w.matrix(name("attn_v.weight"), richer, s.n_kv, o.n_embd, 1);
   if (o.architecture == "qwen2") {
     w.vector(name("attn_q.bias"), s.n_q, 0, 0.5f);
     w.vector(name("attn_k.bias"), s.n_kv, 0, 0.5f);
@@ -245,7 +247,7 @@ void add_layer(Weights& w, const TinyModelOptions& o, const Shape& s, int layer)
   w.vector(name("ffn_norm.weight"), o.n_embd, 1, 0.1f);
   w.matrix(name("ffn_gate.weight"), o.dtype, o.n_ff, o.n_embd, 1);
   w.matrix(name("ffn_up.weight"), o.dtype, o.n_ff, o.n_embd, 1);
-  w.matrix(name("ffn_down.weight"), o.dtype, o.n_embd, o.n_ff, 1.5f);
+  w.matrix(name("ffn_down.weight"), richer, o.n_embd, o.n_ff, 1.5f);
 }
 
 }  // namespace

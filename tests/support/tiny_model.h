@@ -21,6 +21,7 @@ struct TinyModelOptions {
   std::string architecture = "qwen2";         // or "llama", "qwen3"
   DType dtype = DType::F16;                   // of the matrices
   std::optional<DType> embedding_dtype = {};  // of token_embd and output; default: dtype
+  std::optional<DType> richer_dtype = {};     // of v and down of every second layer, from the first
   int n_layers = 2;
   int n_embd = 256;  // n_embd, n_ff and n_heads * head_dim are multiples of the types' blocks
   int n_heads = 4;
