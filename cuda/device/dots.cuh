@@ -11,6 +11,7 @@
 #include <cstdint>
 
 #include "cuda/device/decoders.cuh"
+#include "cuda/device/nibbles.cuh"
 #include "cuda/device/staged_x.cuh"
 
 namespace haikuda::cuda {
@@ -107,7 +108,7 @@ __device__ inline NibbleX load_nibble_x(const StagedX& x, int chunk, int lane) {
 }
 
 // The sums of products of the low and of the high nibbles, with their upper bits where they have
-// some: upper.low(i) are those of the low nibbles of word i, in bits 4 and up of each byte.
+// some.
 struct NibbleSums {
   IntSum low, high;
 };
@@ -116,30 +117,11 @@ __device__ inline NibbleSums dot_nibbles(const uint4& w, const NibbleX& x, const
   NibbleSums sums;
 #pragma unroll
   for (int i = 0; i < 4; ++i) {
-    sums.low.add((word_of(w, i) & 0x0f0f0f0fu) | upper.low(i), x.low, i);
-    sums.high.add((word_of(w, i) >> 4 & 0x0f0f0f0fu) | upper.high(i), x.high, i);
+    sums.low.add((word_of(w, i) & kLowNibbles) | upper.low(i), x.low, i);
+    sums.high.add((word_of(w, i) >> 4 & kLowNibbles) | upper.high(i), x.high, i);
   }
   return sums;
 }
-struct NoUpperBits {
-  __device__ std::uint32_t low(int) const { return 0; }
-  __device__ std::uint32_t high(int) const { return 0; }
-};
-// Bit w of byte i belongs to byte i of word w; words 4-7 are the high nibbles.
-struct FifthBits {
-  std::uint32_t bits;
-  __device__ std::uint32_t low(int i) const { return bits << (4 - i) & 0x10101010u; }
-  __device__ std::uint32_t high(int i) const { return bits >> i & 0x10101010u; }
-};
-// Bits 2w of byte i belong to byte i of word w.
-struct UpperTwoBits {
-  std::uint32_t low_bits, high_bits;
-  static __device__ std::uint32_t of(std::uint32_t bits, int i) {
-    return (i < 2 ? bits << (4 - 2 * i) : bits >> (2 * i - 4)) & 0x30303030u;
-  }
-  __device__ std::uint32_t low(int i) const { return of(low_bits, i); }
-  __device__ std::uint32_t high(int i) const { return of(high_bits, i); }
-};
 
 // y = d (q - kOffset), or d q + m where kHasMinimum.
 template <bool kHasMinimum, bool kHasFifthBits>
@@ -210,10 +192,8 @@ struct DotK4 {
     else
       sums = dot_nibbles(w, x.q, NoUpperBits{});
     const uint4 scales = reinterpret_cast<const uint4*>(side)[lane / 8];
-    // Byte c of three words: k4_bits() of decoders.cuh in two instructions.
-    const std::uint32_t c = static_cast<std::uint32_t>(lane % 8 / 2);
-    const std::uint32_t bits = __byte_perm(__byte_perm(scales.y, scales.z, c | (c + 4) << 4),
-                                           scales.w, 0x0010u | (c + 4) << 8);
+    const std::uint32_t bits =
+        quick_k4_bits(scales.y, scales.z, scales.w, static_cast<std::uint32_t>(lane % 8 / 2));
     const int low_scale = static_cast<int>(bits & 63u), low_min = static_cast<int>(bits >> 6 & 63u);
     const int high_scale = static_cast<int>(bits >> 12 & 63u),
               high_min = static_cast<int>(bits >> 18 & 63u);

@@ -9,6 +9,8 @@
 // rows are of no use.
 #pragma once
 
+#include "cuda/device/decoders.cuh"
+#include "cuda/device/nibbles.cuh"
 #include "cuda/kernels/token_integers_x.cuh"
 
 namespace haikuda::cuda {
@@ -60,7 +62,6 @@ class UnitSum {
   int first_[4] = {}, second_[4] = {};
 };
 
-constexpr std::uint32_t kLowNibbles = 0x0f0f0f0fu;
 __device__ inline void split_nibbles(const std::uint32_t* bytes,
                                      std::uint32_t (&low)[4],
                                      std::uint32_t (&high)[4]) {
@@ -68,21 +69,12 @@ __device__ inline void split_nibbles(const std::uint32_t* bytes,
   for (int w = 0; w < 4; ++w)
     low[w] = bytes[w] & kLowNibbles, high[w] = bytes[w] >> 4 & kLowNibbles;
 }
-// Fifth bits as kernels/repack.cu spreads them: of word w, from 0 to 7.
-__device__ inline void add_fifth_bits(std::uint32_t bits,
+template <class Upper>
+__device__ inline void add_upper_bits(const Upper& upper,
                                       std::uint32_t (&low)[4],
                                       std::uint32_t (&high)[4]) {
 #pragma unroll
-  for (int w = 0; w < 4; ++w) {
-    low[w] |= bits << (4 - w) & 0x10101010u;
-    high[w] |= bits >> w & 0x10101010u;
-  }
-}
-__device__ inline float low_half_of(std::uint32_t bits) {
-  return half_bits_to_float(static_cast<std::uint16_t>(bits));
-}
-__device__ inline float high_half_of(std::uint32_t bits) {
-  return half_bits_to_float(static_cast<std::uint16_t>(bits >> 16));
+  for (int w = 0; w < 4; ++w) low[w] |= upper.low(w), high[w] |= upper.high(w);
 }
 
 // ---- 32 weights a scale
@@ -101,7 +93,7 @@ struct IntegerQ8_0 {
                         high[4] = {raw[4], raw[5], raw[6], raw[7]};
     UnitSum<true> sum;
     sum.add(low, x.low), sum.add(high, x.high);
-    return x.low_scale * low_half_of(raw[8]) * sum.total();
+    return x.low_scale * low_half(raw[8]) * sum.total();
   }
 };
 
@@ -121,12 +113,12 @@ struct IntegerNibbles {
   static __device__ float multiply(const RawUnit& raw, const StepX& x, int) {
     std::uint32_t low[4], high[4];
     split_nibbles(raw, low, high);
-    if constexpr (kHasFifthBits) add_fifth_bits(raw[5], low, high);
+    if constexpr (kHasFifthBits) add_upper_bits(FifthBits{raw[5]}, low, high);
     UnitSum<false> sum;
     sum.add(low, x.low), sum.add(high, x.high);
-    const float scale = low_half_of(raw[4]), of_x = x.low_sum + x.high_sum;
+    const float scale = low_half(raw[4]), of_x = x.low_sum + x.high_sum;
     const float products = x.low_scale * sum.total();
-    return kHasMinimum ? scale * products + high_half_of(raw[4]) * of_x
+    return kHasMinimum ? scale * products + high_half(raw[4]) * of_x
                        : scale * (products - static_cast<float>(kZero) * of_x);
   }
 };
@@ -155,19 +147,18 @@ struct IntegerK4 {
     float high_factor = 1;
     if constexpr (kHasFifthBits) {
       split_nibbles(raw, low, high);
-      add_fifth_bits(raw[8], low, high);
+      add_upper_bits(FifthBits{raw[8]}, low, high);
     } else {
       high_factor = 0.0625f;  // they stay where they are
 #pragma unroll
       for (int w = 0; w < 4; ++w) low[w] = raw[w] & kLowNibbles, high[w] = raw[w] & ~kLowNibbles;
     }
     of_low.add(low, x.low), of_high.add(high, x.high);
-    // Byte c of three words: scale, minimum, scale, minimum.
-    const std::uint32_t c = static_cast<std::uint32_t>(unit) / 2 % 4;
+    // Scale, minimum, scale, minimum.
     const std::uint32_t bits =
-        __byte_perm(__byte_perm(raw[5], raw[6], c | (c + 4) << 4), raw[7], 0x0010 | (c + 4) << 8);
+        quick_k4_bits(raw[5], raw[6], raw[7], static_cast<std::uint32_t>(unit) / 2 % 4);
     const auto field = [bits](int i) { return static_cast<float>(bits >> 6 * i & 63u); };
-    const float d = low_half_of(raw[4]), d_min = high_half_of(raw[4]);
+    const float d = low_half(raw[4]), d_min = high_half(raw[4]);
     const float products = field(0) * (x.low_scale * of_low.total()) +
                            field(2) * (high_factor * x.high_scale * of_high.total());
     const float minima = field(1) * x.low_sum + field(3) * x.high_sum;
@@ -189,23 +180,16 @@ struct IntegerQ6_K {
     raw[7] = *reinterpret_cast<const std::uint16_t*>(row.plane[3] + row.shift + unit / 8 * 2);
   }
   static __device__ float multiply(const RawUnit& raw, const StepX& x, int) {
-    constexpr std::uint32_t kUpper = 0x30303030u;
     std::uint32_t low[4], high[4];
     split_nibbles(raw, low, high);
-#pragma unroll
-    for (int w = 0; w < 4; ++w) {
-      const auto upper = [w](std::uint32_t bits) {
-        return (w < 2 ? bits << (4 - 2 * w) : bits >> (2 * w - 4)) & kUpper;
-      };
-      low[w] |= upper(raw[4]), high[w] |= upper(raw[5]);
-    }
+    add_upper_bits(UpperTwoBits{raw[4], raw[5]}, low, high);
     UnitSum<false> of_low, of_high;
     of_low.add(low, x.low), of_high.add(high, x.high);
     const auto scale = [&raw](int half) {
       return static_cast<float>(static_cast<std::int8_t>(raw[6] >> 8 * half));
     };
-    return low_half_of(raw[7]) * (scale(0) * (x.low_scale * of_low.total() - 32 * x.low_sum) +
-                                  scale(1) * (x.high_scale * of_high.total() - 32 * x.high_sum));
+    return low_half(raw[7]) * (scale(0) * (x.low_scale * of_low.total() - 32 * x.low_sum) +
+                               scale(1) * (x.high_scale * of_high.total() - 32 * x.high_sum));
   }
 };
 
