@@ -262,8 +262,7 @@ void TokenProgram::end_token(cudaStream_t stream) const {
 void TokenProgram::read(float* out, TokenVector vector, cudaStream_t stream) const {
   const Vector& v = vectors_[static_cast<int>(vector)];
   if (vector == TokenVector::act && hands_on_halves(kind_))
-    return untag_halves(out, v.data, v.size, kind_ == TokenKind::f16 ? kActOfF16 : kActInOrder,
-                        stream);
+    return untag_halves(out, v.data, v.size, kActOfF16, stream);
   untag(out, v.data, v.size, kind_ != TokenKind::integers && vector > TokenVector::v, stream);
 }
 

@@ -71,18 +71,6 @@ __device__ inline void arrive_when_copied(CopyBarrier* barrier) {
 __device__ inline void order_before_bulk_copies() {
   asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
 }
-// True for one lane of a whole warp, which the compiler knows to be one.
-__device__ inline bool is_elected() {
-  int is;
-  asm volatile(
-      "{\n"
-      ".reg .pred p;\n"
-      "elect.sync _|p, 0xffffffff;\n"
-      "selp.s32 %0, 1, 0, p;\n"
-      "}\n"
-      : "=r"(is));
-  return is != 0;
-}
 // n_bytes, announced to the barrier by this thread; it and both addresses are multiples of 16.
 __device__ inline void copy_bulk(void* shared,
                                  const void* global,
@@ -115,9 +103,6 @@ __device__ inline void arrive(CopyBarrier*, int) {}
 __device__ inline void announce_bytes(CopyBarrier*, unsigned) {}
 __device__ inline void arrive_when_copied(CopyBarrier*) {}
 __device__ inline void order_before_bulk_copies() {}
-__device__ inline bool is_elected() {
-  return threadIdx.x % 32 == 0;
-}
 __device__ inline void copy_bulk(void*, const void*, unsigned, CopyBarrier*) {}
 __device__ inline bool has_ended(CopyBarrier*, unsigned) {
   return true;

@@ -79,15 +79,13 @@ class IntegerMultiplier {
         : n_spans(shape.n_spans),
           span_units(shape.span_units),
           last_units(shape.last_units),
-          span_steps((shape.span_units + kStepUnits - 1) / kStepUnits),
+          span_steps(steps_of_units(shape.span_units)),
           in_group(thread / kWarpSize % kTokenSharers),
           lane(thread % 4) {}
     __device__ int units_of(int span) const {
       return span == n_spans - 1 ? last_units : span_units;
     }
-    __device__ int steps_of(int span) const {
-      return (units_of(span) + kStepUnits - 1) / kStepUnits;
-    }
+    __device__ int steps_of(int span) const { return steps_of_units(units_of(span)); }
   };
   // Where a lane reads x: its column where that is of its unit, or zeros, always the same.
   template <int kOrder>
@@ -98,7 +96,7 @@ class IntegerMultiplier {
 
     __device__ XOfLane(const std::uint8_t* x, int n_units, int thread) {
       const int column = thread % kWarpSize / 4, unit = thread % 4;
-      nothing = (n_units + kStepUnits - 1) / kStepUnits;
+      nothing = steps_of_units(n_units);
       const bool is_mine = column / 2 == unit;
       column_step = is_mine ? kStepXBytes : 0;
       const int of_low = low_columns<kOrder>(unit), of_high = of_low + (1 << kOrder);

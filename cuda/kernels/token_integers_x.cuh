@@ -73,7 +73,7 @@ struct FourIntegers {
 // Zeros behind the last unit, up to a step of nothing else.
 __device__ inline void clear_behind(std::uint8_t* to, int n_units, int thread) {
   const int unit = n_units + thread;
-  if (unit >= (n_units + kStepUnits - 1) / kStepUnits * kStepUnits + kStepUnits) return;
+  if (unit >= (steps_of_units(n_units) + 1) * kStepUnits) return;
   std::uint8_t* step = to + unit / kStepUnits * kStepXBytes;
   auto* words = reinterpret_cast<uint4*>(step + unit % kStepUnits * 32);
   words[0] = words[1] = words[8] = words[9] = make_uint4(0, 0, 0, 0);

@@ -63,6 +63,15 @@ enum class IntegerTypes { q8_0, q4_k_m, all };  // the second: of files that are
 // each unit.
 constexpr int kStepUnits = 4, kIntegerUnits = 16;  // the latter of a warp, at a time
 constexpr int kStepXBytes = 320, kStepFacts = 256;
+__host__ __device__ constexpr int steps_of_units(int n_units) {
+  return (n_units + kStepUnits - 1) / kStepUnits;
+}
+
+// Where a pair of a vector lies in the order of matrix units (kernels/token_x.cuh).
+__host__ __device__ constexpr int place_in_units(int pair) {
+  const int chunk = pair % 16 / 4, lane = pair % 4;
+  return pair / 16 * 16 + lane * 4 + chunk % 2 * 2 + chunk / 2;
+}
 
 enum class TokenOutput {
   vector,   // y + bias
@@ -182,7 +191,9 @@ struct TokenParams {
 // needs in its place.
 std::size_t token_x_bytes(TokenKind kind, bool is_halves, int n_units);
 // Whether gates and ups are handed on as halves.
-bool hands_on_halves(TokenKind kind);
+inline bool hands_on_halves(TokenKind kind) {
+  return kind == TokenKind::f16;
+}
 std::size_t token_attention_bytes(int head_dim);
 // Bytes of a tile of keys and that of their values: what attention needs of a slot at least.
 std::size_t token_key_tile_bytes(int head_dim);
@@ -203,7 +214,7 @@ void launch_token(const TokenParams& params,
 // A token whose phases were launched one by one is done.
 void count_token(unsigned* n_done, cudaStream_t stream);
 // out (n) = the values without their tags, in order; n is a multiple of kTokenUnit where they lie
-// in the order of matrix units (kernels/token_x.cuh), and even otherwise.
+// in the order of matrix units, and even otherwise.
 void untag(float* out, const TaggedPair* values, int n, bool in_units, cudaStream_t stream);
 // The same of gates and ups, handed on as halves.
 void untag_halves(

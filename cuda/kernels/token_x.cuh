@@ -20,12 +20,9 @@
 namespace haikuda::cuda {
 
 // What blocks hand on lies in the order in which threads put it in place: groups of the two pairs
-// that have the same place in two chunks of a unit; of four neighbours, where weights are integers.
+// that have the same place in two chunks of a unit (place_in_units); of four neighbours, where
+// weights are integers.
 constexpr int kGroupValues = 4, kUnitGroups = kTokenUnit / kGroupValues;
-__host__ __device__ constexpr int place_in_units(int pair) {
-  const int chunk = pair % 16 / 4, lane = pair % 4;
-  return pair / 16 * 16 + lane * 4 + chunk % 2 * 2 + chunk / 2;
-}
 template <class Type>
 __device__ constexpr int place_of_pair(int pair) {
   return Type::kIsInteger ? pair : place_in_units(pair);
