@@ -105,10 +105,11 @@ int plane_bytes(DType dtype, int plane, int n_units) {
          block_plane_bytes(dtype)[static_cast<std::size_t>(plane)];
 }
 
-// Rows in a slot so far apart that they are in different banks where lanes read both at once.
+// Rows in a slot so far apart that they are in different banks where lanes read both at once: of
+// quantized weights those of the first plane are read one after the other.
 int stride_in_slot(DType dtype, int plane, int n_bytes) {
-  const bool reads_64 = plane == 0 && is_repacked(dtype) && dtype != DType::Q8_0;
-  return odd_number_of(n_bytes, reads_64 ? 64 : 16);
+  if (!is_repacked(dtype)) return odd_number_of(n_bytes, 16);
+  return plane == 0 ? n_bytes : odd_number_of(n_bytes, 32);
 }
 
 // Cuts rows into spans of so many units; the bytes of a slot. Rows that are not cut are copied
@@ -118,22 +119,20 @@ int cut_row(TokenShape& shape, int span_units) {
   shape.span_units = span_units;
   shape.n_spans = ceil_of(n_units, span_units);
   shape.last_units = n_units - (shape.n_spans - 1) * span_units;
-  const auto is_whole = [](int units) {
-    return units % kIntegerUnits == 0 && units >= kTokenSharers * kIntegerUnits;
-  };
+  shape.turn_tiles = kTokenGroups / shape.n_spans, shape.turn_spans = kTokenGroups % shape.n_spans;
   constexpr int kRow = kTokenSharers * kIntegerUnits;
-  const bool is_row = kRow - kStepUnits <= n_units && n_units <= kRow && shape.n_spans == 1 &&
+  const bool is_row = kRow - kStepUnits < n_units && n_units <= kRow && shape.n_spans == 1 &&
                       dtype_info(shape.dtype).block_elems == kTokenUnit;
-  shape.cut = is_row                                               ? TokenCut::whole_rows
-              : is_whole(span_units) && is_whole(shape.last_units) ? TokenCut::whole_chunks
-                                                                   : TokenCut::any;
+  shape.cut = is_row                                                 ? TokenCut::whole_rows
+              : n_units % kStepUnits == 0 && span_units % kStepUnits == 0 ? TokenCut::whole_steps
+                                                                     : TokenCut::any;
   int start = 0, end = 0;
   for (int p = 0; p < kMaxPlanes && plane_bytes(shape.dtype, p, n_units) != 0; ++p) {
     const int row_bytes = rounded_up(plane_bytes(shape.dtype, p, n_units), 16);
     if (shape.n_spans == 1) {
       shape.n_copies = 1;
       shape.copies[0] = {0, shape.row_stride, 0, shape.row_stride, 0};
-      shape.planes[p] = {start, stride_in_slot(shape.dtype, 0, shape.row_stride)};
+      shape.planes[p] = {start, stride_in_slot(shape.dtype, kMaxPlanes - 1, shape.row_stride)};
       end = kTokenTileRows * shape.planes[0].stride;
     } else {
       const int span_bytes = plane_bytes(shape.dtype, p, span_units);
@@ -146,23 +145,22 @@ int cut_row(TokenShape& shape, int span_units) {
     }
     start += row_bytes;
   }
+  // Whole chunks are read, if more than a row has.
+  constexpr int kBothSteps = kTokenSharers * kIntegerUnits / kStepUnits;
+  if (shape.n_spans == 1 && shape.cut == TokenCut::whole_steps &&
+      steps_of_units(n_units) % kBothSteps != 0)
+    end += kIntegerUnits * block_plane_bytes(DType::Q8_0)[0];
   return end;
 }
 
-// Whole rows where they fit into slots of so many bytes, or the most chunks that do, rather whole
-// ones everywhere.
+// Whole rows where they fit into slots of so many bytes, or the most chunks of both warps that do.
 void cut_to_fit(TokenShape& shape, int slot_bytes) {
+  constexpr int kBoth = kTokenSharers * kIntegerUnits;
   const int n_units = shape.cols / kTokenUnit;
   if (cut_row(shape, n_units) <= slot_bytes) return;
-  int best = kTokenSharers * kIntegerUnits;
-  bool has_whole = false;
-  for (int units = best; units < n_units; units += kIntegerUnits) {
-    if (cut_row(shape, units) > slot_bytes) break;
-    const bool is_whole = shape.cut == TokenCut::whole_chunks;
-    if (is_whole || !has_whole) best = units;
-    has_whole = has_whole || is_whole;
-  }
-  cut_row(shape, best);
+  int units = kBoth;
+  while (units + kBoth < n_units && cut_row(shape, units + kBoth) <= slot_bytes) units += kBoth;
+  cut_row(shape, units);
 }
 
 // Slots of about so many bytes together.

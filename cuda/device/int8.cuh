@@ -13,6 +13,13 @@ __device__ inline int dot4(std::uint32_t a, std::uint32_t b, int sum) {
   return __dp4a(static_cast<int>(a), static_cast<int>(b), sum);
 }
 
+// The same of unsigned bytes of a.
+__device__ inline int dot4_of_unsigned(std::uint32_t a, std::uint32_t b, int sum) {
+  int out;
+  asm("dp4a.u32.s32 %0, %1, %2, %3;" : "=r"(out) : "r"(a), "r"(b), "r"(sum));
+  return out;
+}
+
 // |i| < 2^22 as a float, exactly, by two instructions of full rate instead of a conversion.
 __device__ inline float small_int_to_float(int i) {
   return __uint_as_float(static_cast<std::uint32_t>(i + 0x4b400000)) - 12582912.0f;

@@ -59,29 +59,6 @@ __device__ inline void multiply_add_bf16(float (&sum)[4],
 #endif
 }
 
-// sum (16, 8) += a (16, 32) · b (32, 8), whole numbers of 8 bits, those of b signed. A lane has of
-// a the rows lane / 4 and lane / 4 + 8, of b the column lane / 4: the four from 4 (lane % 4) on, of
-// both rows, then the four that come 16 later.
-template <bool kIsSigned>
-__device__ inline void multiply_add_int8(int (&sum)[4],
-                                         const std::uint32_t (&a)[4],
-                                         std::uint32_t b_low,
-                                         std::uint32_t b_high) {
-#if __CUDA_ARCH__ >= 800
-  if constexpr (kIsSigned) {
-    asm("mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, "
-        "{%8, %9}, {%0, %1, %2, %3};"
-        : "+r"(sum[0]), "+r"(sum[1]), "+r"(sum[2]), "+r"(sum[3])
-        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b_low), "r"(b_high));
-  } else {
-    asm("mma.sync.aligned.m16n8k32.row.col.s32.u8.s8.s32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, "
-        "{%8, %9}, {%0, %1, %2, %3};"
-        : "+r"(sum[0]), "+r"(sum[1]), "+r"(sum[2]), "+r"(sum[3])
-        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b_low), "r"(b_high));
-  }
-#endif
-}
-
 // Two values as the lower and the upper half of a register.
 __device__ inline std::uint32_t pack_halves(float low, float high) {
   const __half2 pair = __floats2half2_rn(low, high);

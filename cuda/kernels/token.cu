@@ -66,7 +66,7 @@ __device__ void prepare_shared(const TokenParams& params) {
     auto* barriers =
         reinterpret_cast<CopyBarrier*>(shared + thread * params.slot_stride() + params.slot_bytes);
     init_barrier(barriers, kWarpSize);  // full, free: token_feed.cuh
-    init_barrier(barriers + 1, kTokenWarps);
+    init_barrier(barriers + 1, kTokenThreads);
   }
   publish_barriers();
   __syncthreads();
@@ -336,7 +336,7 @@ std::size_t token_x_bytes(TokenKind kind, bool is_halves, int n_units) {
   if (kind != TokenKind::integers)
     return static_cast<std::size_t>((n_units + kTokenSharers * kTokenMostUnits) *
                                     x_unit_bytes(!is_halves));
-  return static_cast<std::size_t>((steps_of_units(n_units) + 1) * kStepXBytes);
+  return static_cast<std::size_t>((steps_of_units(n_units) + 2) * kStepXBytes);
 }
 
 std::size_t token_attention_bytes(int head_dim) {

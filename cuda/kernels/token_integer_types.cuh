@@ -1,12 +1,8 @@
-// The types of quantized weights that the kernel which decodes a token multiplies by integer matrix
-// units. Included by token.cu alone.
+// The types of quantized weights that the kernel which decodes a token multiplies, by integer dot
+// products. Included by token.cu alone.
 //
-// Lane (g, t) = (lane / 4, lane % 4) has unit t of the four of a step, of row g: all of its 32
-// weights, and so its scales. To a matrix unit they are columns of t, of row g. x is the columns
-// 2t and 2t + 1, high and low bytes, of which only what belongs to t is not zero: so sums come back
-// to the lane that has the scales. A matrix has 16 rows: what lies there beside the weights in
-// registers are others of the same unit, which the next product takes with their x, where the upper
-// rows are of no use.
+// Eight units of a row are a step. Lane (r, u) = (lane / 8, lane % 8) has unit u of it, of two rows
+// of a tile, r and r + 4: all of their 32 weights, and so their scales. Both meet the same x.
 #pragma once
 
 #include "cuda/device/decoders.cuh"
@@ -18,48 +14,53 @@ namespace haikuda::cuda {
 // Weights as they lie in a slot, of a lane's unit: words of quants, of fifth or upper bits, of
 // scales.
 using RawUnit = std::uint32_t[9];
-// x of a step: what the lane gives matrix units for the lower and for the upper half of its unit,
-// words as they lie, and the scales and sums of these columns.
-struct StepX {
-  std::uint32_t low[4], high[4];
+// x of a lane's unit: the high and the low bytes of its lower half and of its upper half, in the
+// order of its weights, and the scales and sums of these columns.
+struct UnitX {
+  std::uint32_t low[kActivationPlanes][4], high[kActivationPlanes][4];
   float low_scale, high_scale, low_sum, high_sum;
 };
-// Which 16 columns of the eight of a step are the halves of the lane's unit: the lower half comes
-// first, the upper half 1 << kOrder later.
+// Which 16 columns of the sixteen of a step are the halves of unit u: the lower half comes first,
+// the upper half 1 << kOrder later.
 template <int kOrder>
-__device__ constexpr int low_columns(int lane) {
-  return kOrder == 0 ? 2 * lane : kOrder == 1 ? lane / 2 * 4 + lane % 2 : lane;
+__device__ constexpr int low_columns(int u) {
+  return (u >> kOrder << (kOrder + 1)) | (u & ((1 << kOrder) - 1));
 }
-// Where in a slot a row's planes are. Spans begin at multiples of 16 bytes of each plane but the
-// fourth, for which `shift` is how much later that of this span begins.
-struct RowInSlot {
+template <int kFirst, int kSecond, int kThird, int kFourth>
+__device__ constexpr int one_of(int plane) {
+  return plane == 0 ? kFirst : plane == 1 ? kSecond : plane == 2 ? kThird : kFourth;
+}
+// Where in a slot a lane's unit is.
+struct UnitInSlot {
   const std::uint8_t* plane[kMaxPlanes];
-  int shift;
-};
-// Of 8 units.
-struct PlaneBytes {
-  int first, second, third, fourth;
 };
 
 __device__ inline void load_words(std::uint32_t* to, const std::uint8_t* from) {
   const uint4 x = *reinterpret_cast<const uint4*>(from);
   to[0] = x.x, to[1] = x.y, to[2] = x.z, to[3] = x.w;
 }
+template <class Word>
+__device__ inline std::uint32_t load_word(const std::uint8_t* from) {
+  return *reinterpret_cast<const Word*>(from);
+}
 
-// Sums of 16 or 32 products, of high and of low bytes.
+// Sums of 16 or 32 products of high and of low bytes with weights that are signed or not.
 template <bool kIsSigned>
 class UnitSum {
  public:
-  __device__ void add(const std::uint32_t (&w)[4], const std::uint32_t (&x)[4]) {
-    multiply_add_int8<kIsSigned>(first_, w, x[0], x[1]);
-    multiply_add_int8<kIsSigned>(second_, w, x[2], x[3]);
+  __device__ void add(const std::uint32_t* w, const std::uint32_t (&x)[kActivationPlanes][4]) {
+#pragma unroll
+    for (int i = 0; i < 4; ++i)
+#pragma unroll
+      for (int p = 0; p < kActivationPlanes; ++p)
+        plane_[p] = kIsSigned ? dot4(w[i], x[p][i], plane_[p])
+                              : dot4_of_unsigned(w[i], x[p][i], plane_[p]);
   }
-  __device__ float total() const {
-    return static_cast<float>(256 * (first_[0] + second_[2]) + (first_[1] + second_[3]));
-  }
+  __device__ float total() const { return static_cast<float>(256 * plane_[0] + plane_[1]); }
 
  private:
-  int first_[4] = {}, second_[4] = {};
+  static_assert(kActivationPlanes == 2);
+  int plane_[kActivationPlanes] = {};
 };
 
 __device__ inline void split_nibbles(const std::uint32_t* bytes,
@@ -77,22 +78,32 @@ __device__ inline void add_upper_bits(const Upper& upper,
   for (int w = 0; w < 4; ++w) low[w] |= upper.low(w), high[w] |= upper.high(w);
 }
 
+// Each type has
+//   kWantsSums, kOrder   of x
+//   plane_bytes(plane)   of a step of a row
+//   offset(plane, u)     of unit u in a step
+//   halves_change(u)     whether that unit's upper half is taken for its lower one, and vice versa
+//   load, multiply       of unit u
+
 // ---- 32 weights a scale
 
 struct IntegerQ8_0 {
   static constexpr bool kWantsSums = false;
   static constexpr int kOrder = 0;
-  static constexpr PlaneBytes kPlaneBytes{256, 16, 0, 0};
-  static __device__ void load(RawUnit& raw, const RowInSlot& row, int unit) {
-    load_words(raw, row.plane[0] + unit * 32);
-    load_words(raw + 4, row.plane[0] + unit * 32 + 16);
-    raw[8] = reinterpret_cast<const std::uint16_t*>(row.plane[1])[unit];
+  static __device__ constexpr int plane_bytes(int plane) { return one_of<256, 16, 0, 0>(plane); }
+  // Neighbouring lanes' 16 bytes have to be in different banks.
+  static __device__ int halves_change(int u) { return (u >> 2 ^ u >> 1) & 1; }
+  static __device__ int offset(int plane, int u) {
+    return plane == 0 ? u * 32 + halves_change(u) * 16 : u * 2;
   }
-  static __device__ float multiply(const RawUnit& raw, const StepX& x, int) {
-    const std::uint32_t low[4] = {raw[0], raw[1], raw[2], raw[3]},
-                        high[4] = {raw[4], raw[5], raw[6], raw[7]};
+  static __device__ void load(RawUnit& raw, const UnitInSlot& from, int u) {
+    load_words(raw, from.plane[0]);
+    load_words(raw + 4, from.plane[0] + 16 - halves_change(u) * 32);
+    raw[8] = load_word<std::uint16_t>(from.plane[1]);
+  }
+  static __device__ float multiply(const RawUnit& raw, const UnitX& x, int) {
     UnitSum<true> sum;
-    sum.add(low, x.low), sum.add(high, x.high);
+    sum.add(raw, x.low), sum.add(raw + 4, x.high);
     return x.low_scale * low_half(raw[8]) * sum.total();
   }
 };
@@ -102,15 +113,19 @@ template <bool kHasFifthBits, bool kHasMinimum, int kZero>
 struct IntegerNibbles {
   static constexpr bool kWantsSums = true;
   static constexpr int kOrder = 0;
-  static constexpr PlaneBytes kPlaneBytes{128, kHasMinimum ? 32 : 16, kHasFifthBits ? 32 : 0, 0};
-  static __device__ void load(RawUnit& raw, const RowInSlot& row, int unit) {
-    load_words(raw, row.plane[0] + unit * 16);
-    raw[4] = kHasMinimum ? reinterpret_cast<const std::uint32_t*>(row.plane[1])[unit]
-                         : reinterpret_cast<const std::uint16_t*>(row.plane[1])[unit];
-    if constexpr (kHasFifthBits)
-      raw[5] = reinterpret_cast<const std::uint32_t*>(row.plane[2])[unit];
+  static __device__ constexpr int plane_bytes(int plane) {
+    return one_of<128, kHasMinimum ? 32 : 16, kHasFifthBits ? 32 : 0, 0>(plane);
   }
-  static __device__ float multiply(const RawUnit& raw, const StepX& x, int) {
+  static __device__ int halves_change(int) { return 0; }
+  static __device__ int offset(int plane, int u) {
+    return plane_bytes(plane) / kStepUnits * u;
+  }
+  static __device__ void load(RawUnit& raw, const UnitInSlot& from, int) {
+    load_words(raw, from.plane[0]);
+    raw[4] = kHasMinimum ? load_word<std::uint32_t>(from.plane[1]) : load_word<std::uint16_t>(from.plane[1]);
+    if constexpr (kHasFifthBits) raw[5] = load_word<std::uint32_t>(from.plane[2]);
+  }
+  static __device__ float multiply(const RawUnit& raw, const UnitX& x, int) {
     std::uint32_t low[4], high[4];
     split_nibbles(raw, low, high);
     if constexpr (kHasFifthBits) add_upper_bits(FifthBits{raw[5]}, low, high);
@@ -127,21 +142,26 @@ using IntegerQ4_1 = IntegerNibbles<false, true, 0>;
 using IntegerQ5_0 = IntegerNibbles<true, false, 16>;
 using IntegerQ5_1 = IntegerNibbles<true, true, 0>;
 
-// ---- blocks of 256: scales of 16 weights, or of 32 that are halves of two units
+// ---- blocks of 256, a step: scales of 16 weights, or of 32 that are halves of two units
 
 // A unit's two scales and minima, of which there are eight of 6 bits each in a block.
 template <bool kHasFifthBits>
 struct IntegerK4 {
   static constexpr bool kWantsSums = true;
   static constexpr int kOrder = 1;
-  static constexpr PlaneBytes kPlaneBytes{128, 16, kHasFifthBits ? 32 : 0, 0};
-  static __device__ void load(RawUnit& raw, const RowInSlot& row, int unit) {
-    load_words(raw, row.plane[0] + unit * 16);
-    load_words(raw + 4, row.plane[1] + unit / 8 * 16);
-    if constexpr (kHasFifthBits)
-      raw[8] = reinterpret_cast<const std::uint32_t*>(row.plane[2])[unit];
+  static __device__ constexpr int plane_bytes(int plane) {
+    return one_of<128, 16, kHasFifthBits ? 32 : 0, 0>(plane);
   }
-  static __device__ float multiply(const RawUnit& raw, const StepX& x, int unit) {
+  static __device__ int halves_change(int) { return 0; }
+  static __device__ int offset(int plane, int u) {
+    return plane == 1 ? 0 : plane_bytes(plane) / kStepUnits * u;
+  }
+  static __device__ void load(RawUnit& raw, const UnitInSlot& from, int) {
+    load_words(raw, from.plane[0]);
+    load_words(raw + 4, from.plane[1]);
+    if constexpr (kHasFifthBits) raw[8] = load_word<std::uint32_t>(from.plane[2]);
+  }
+  static __device__ float multiply(const RawUnit& raw, const UnitX& x, int u) {
     std::uint32_t low[4], high[4];
     UnitSum<false> of_low, of_high;
     float high_factor = 1;
@@ -156,7 +176,7 @@ struct IntegerK4 {
     of_low.add(low, x.low), of_high.add(high, x.high);
     // Scale, minimum, scale, minimum.
     const std::uint32_t bits =
-        quick_k4_bits(raw[5], raw[6], raw[7], static_cast<std::uint32_t>(unit) / 2 % 4);
+        quick_k4_bits(raw[5], raw[6], raw[7], static_cast<std::uint32_t>(u) / 2);
     const auto field = [bits](int i) { return static_cast<float>(bits >> 6 * i & 63u); };
     const float d = low_half(raw[4]), d_min = high_half(raw[4]);
     const float products = field(0) * (x.low_scale * of_low.total()) +
@@ -171,15 +191,19 @@ using IntegerQ5_K = IntegerK4<true>;
 struct IntegerQ6_K {
   static constexpr bool kWantsSums = true;
   static constexpr int kOrder = 2;
-  static constexpr PlaneBytes kPlaneBytes{128, 16, 64, 2};
-  static __device__ void load(RawUnit& raw, const RowInSlot& row, int unit) {
-    load_words(raw, row.plane[0] + unit * 16);
-    const uint2 upper = reinterpret_cast<const uint2*>(row.plane[2])[unit];
-    raw[4] = upper.x, raw[5] = upper.y;
-    raw[6] = reinterpret_cast<const std::uint16_t*>(row.plane[1])[unit];
-    raw[7] = *reinterpret_cast<const std::uint16_t*>(row.plane[3] + row.shift + unit / 8 * 2);
+  static __device__ constexpr int plane_bytes(int plane) { return one_of<128, 16, 64, 2>(plane); }
+  static __device__ int halves_change(int) { return 0; }
+  static __device__ int offset(int plane, int u) {
+    return plane == 3 ? 0 : plane_bytes(plane) / kStepUnits * u;
   }
-  static __device__ float multiply(const RawUnit& raw, const StepX& x, int) {
+  static __device__ void load(RawUnit& raw, const UnitInSlot& from, int) {
+    load_words(raw, from.plane[0]);
+    const uint2 upper = *reinterpret_cast<const uint2*>(from.plane[2]);
+    raw[4] = upper.x, raw[5] = upper.y;
+    raw[6] = load_word<std::uint16_t>(from.plane[1]);
+    raw[7] = load_word<std::uint16_t>(from.plane[3]);
+  }
+  static __device__ float multiply(const RawUnit& raw, const UnitX& x, int) {
     std::uint32_t low[4], high[4];
     split_nibbles(raw, low, high);
     add_upper_bits(UpperTwoBits{raw[4], raw[5]}, low, high);

@@ -6,8 +6,10 @@
 
 namespace haikuda::cuda {
 
-// As TokenMultiplier: two warps share a slot (TokenCut), kSteps at a time, a chunk. What need not
-// be kept in registers while x is awaited is computed where it is used.
+// As TokenMultiplier: two warps share a slot (TokenCut), kSteps at a time, a chunk. Two warps that
+// take turns cannot hide that an instruction waits four cycles for the one before and a branch
+// thirty: so there are few of both between products. What need not be kept in registers while x is
+// awaited is computed where it is used.
 template <IntegerTypes kTypes, int kSteps>
 class IntegerMultiplier {
  public:
@@ -23,12 +25,13 @@ class IntegerMultiplier {
         x_(tables.shared.template at<std::uint8_t>(tables.params.x_start)),
         thread_(thread) {
     const int group = thread / kWarpSize / kTokenSharers, n_spans = shape.n_spans;
-    first_ = {place, 0, group, 0, 0, 0};
+    first_ = {place, 0, group, 0, 0};
     ring_.advance(first_.at, group);
 #pragma unroll 1
     for (; first_.span >= n_spans; first_.span -= n_spans) ++first_.tile;
     has_first_ = first_.tile < n_tiles;
-    enter_slot(first_, Part(shape, thread), shape.cut == TokenCut::whole_chunks);
+    const Part part(shape, thread);
+    part.enter_span(first_);
   }
 
   // Waits for the first weights.
@@ -37,7 +40,8 @@ class IntegerMultiplier {
     with_integer_type<kTypes>(
         shape_.dtype, [this]<class Type>(Type) __attribute__((always_inline)) {
           ring_.wait_until_full(first_.at);
-          load<Type, TokenCut::any>(first_, Part(shape_, thread_));
+          const Part part(shape_, thread_);
+          load<Type, TokenCut::any>(first_, part, Rows<Type, TokenCut::any>(shape_, part));
         });
   }
   // sums (token_sum_parts, kTokenBatchRows): the rows of so many tiles.
@@ -46,8 +50,8 @@ class IntegerMultiplier {
     const Part part(shape_, thread_);
     with_integer_type<kTypes>(
         shape_.dtype, [&]<class Type>(Type) __attribute__((always_inline)) {
-          if (shape_.cut == TokenCut::whole_chunks)
-            run_slots<Type, TokenCut::whole_chunks>(sums, n_tiles, part);
+          if (shape_.cut == TokenCut::whole_steps)
+            run_slots<Type, TokenCut::whole_steps>(sums, n_tiles, part);
           else if (Type::kOrder == 0 && shape_.cut == TokenCut::whole_rows)
             run_slots<Type, TokenCut::whole_rows>(sums, n_tiles, part);
           else
@@ -67,181 +71,217 @@ class IntegerMultiplier {
   // A chunk of a slot: the first of its steps, and the end of those of the warp.
   struct Visit {
     RingPlace at;
-    int tile, span, step, end_step, turn;
+    int tile, span, step, end_step;
   };
   // The warp's part of all slots, and the lane's.
   struct Part {
     int n_spans, span_units, last_units;
-    int span_steps, in_group;
-    int lane;  // of its row
+    int turn_tiles, turn_spans;
+    int begin, end, last_begin, last_end;  // steps of a span, of the last
+    int row, unit;                         // of a tile's first four, of a step
 
     __device__ Part(const TokenShape& shape, int thread)
         : n_spans(shape.n_spans),
           span_units(shape.span_units),
           last_units(shape.last_units),
-          span_steps(steps_of_units(shape.span_units)),
-          in_group(thread / kWarpSize % kTokenSharers),
-          lane(thread % 4) {}
-    __device__ int units_of(int span) const {
-      return span == n_spans - 1 ? last_units : span_units;
+          turn_tiles(shape.turn_tiles),
+          turn_spans(shape.turn_spans),
+          row(thread % kWarpSize / kStepUnits),
+          unit(thread % kStepUnits) {
+      const bool is_second = thread / kWarpSize % kTokenSharers != 0;
+      const auto take_half = [is_second](int n_units, int& begin, int& end) {
+        const int n_steps = steps_of_units(n_units),
+                  half = (n_steps + kTokenSharers - 1) / kTokenSharers;
+        begin = is_second ? half : 0, end = is_second ? n_steps : half;
+      };
+      take_half(span_units, begin, end);
+      take_half(last_units, last_begin, last_end);
     }
-    __device__ int steps_of(int span) const { return steps_of_units(units_of(span)); }
+    __device__ bool is_last(int span) const { return span == n_spans - 1; }
+    __device__ int units_of(int span) const { return is_last(span) ? last_units : span_units; }
+    __device__ void enter_span(Visit& visit) const {
+      visit.step = is_last(visit.span) ? last_begin : begin;
+      visit.end_step = is_last(visit.span) ? last_end : end;
+    }
   };
-  // Where a lane reads x: its column where that is of its unit, or zeros, always the same.
-  template <int kOrder>
+  static constexpr int kRows = kTokenTileRows / (kWarpSize / kStepUnits);  // of a lane
+  static constexpr int kRowsApart = kTokenTileRows / kRows;
+
+  // Where in a slot the first unit that a lane may take of its first row is, and how far it is to
+  // that of its next row. It takes the unit-th of each step, but any in TokenCut::any.
+  template <class Type, TokenCut kCut>
+  struct Rows {
+    int at[kRows][kMaxPlanes];
+
+    __device__ Rows(const TokenShape& shape, const Part& part) {
+#pragma unroll
+      for (int p = 0; p < kMaxPlanes; ++p) {
+        const TokenPlane plane = shape.planes[p];
+        const int of_unit = kCut != TokenCut::any ? Type::offset(p, part.unit) : 0;
+#pragma unroll
+        for (int row = 0; row < kRows; ++row)
+          at[row][p] = plane.start + (part.row + row * kRowsApart) * plane.stride + of_unit;
+      }
+    }
+  };
+  // Where in a step a lane reads x.
+  template <class Type>
   struct XOfLane {
     const std::uint8_t *low, *high, *low_facts, *high_facts;
-    int low_half, column_step;
-    int nothing;  // a step of zeros
+    bool is_odd;  // the lower half of what lies in the order of columns
 
-    __device__ XOfLane(const std::uint8_t* x, int n_units, int thread) {
-      const int column = thread % kWarpSize / 4, unit = thread % 4;
-      nothing = steps_of_units(n_units);
-      const bool is_mine = column / 2 == unit;
-      column_step = is_mine ? kStepXBytes : 0;
-      const int of_low = low_columns<kOrder>(unit), of_high = of_low + (1 << kOrder);
-      const auto words = [&](int columns) {
-        return x + (is_mine ? columns % 2 * (kStepFacts / 2) + columns / 2 * 32 + column % 2 * 16
-                            : nothing * kStepXBytes);
-      };
-      low = words(of_low), high = words(of_high);
-      low_facts = x + kStepFacts + of_low / 2 * 16, high_facts = x + kStepFacts + of_high / 2 * 16;
-      low_half = of_low % 2;
+    __device__ XOfLane(const std::uint8_t* x, int unit) {
+      const int first = low_columns<Type::kOrder>(unit), second = first + (1 << Type::kOrder);
+      const bool change = Type::halves_change(unit) != 0;
+      low = x + place_of_columns(change ? second : first);
+      high = x + place_of_columns(change ? first : second);
+      low_facts = x + kStepFacts + first / 2 * 16, high_facts = x + kStepFacts + second / 2 * 16;
+      is_odd = first % 2 != 0;
     }
   };
 
-  static __device__ void enter_slot(Visit& visit, const Part& part, bool by_chunks) {
-    int half = (part.span_steps + kTokenSharers - 1) / kTokenSharers;
-    int is_second = part.in_group, end = kTokenSharers * half;
-    if (by_chunks) {
-      end = part.units_of(visit.span) / kStepUnits;
-      half = (end / kSteps + 1) / kTokenSharers * kSteps;
-      is_second ^= visit.turn;
-    }
-    visit.step = is_second ? half : 0;
-    visit.end_step = is_second ? end : half;
-  }
-  // Whether it leaves the slot.
+  // The warp's next chunk, and whether that is of another slot.
   template <TokenCut kCut>
-  __device__ bool go_on(Visit& visit, const Part& part) const {
+  __device__ Visit after(const Visit& now, const Part& part, bool& ends_slot) const {
+    Visit next = now;
+    ring_.advance(next.at, kTokenGroups);
     if constexpr (kCut == TokenCut::whole_rows) {
-      ring_.advance(visit.at, kTokenGroups);
-      visit.tile += kTokenGroups;
+      ends_slot = true;
+      next.tile += kTokenGroups;
     } else {
-      visit.step += kSteps;
-      if (visit.step < visit.end_step) return false;
-      ring_.advance(visit.at, kTokenGroups);
-      visit.turn ^= 1;
-      visit.span += kTokenGroups;
-#pragma unroll 1
-      for (; visit.span >= part.n_spans; visit.span -= part.n_spans) ++visit.tile;
-      enter_slot(visit, part, kCut == TokenCut::whole_chunks);
+      next.tile += part.turn_tiles, next.span += part.turn_spans;
+      const bool is_over = next.span >= part.n_spans;
+      next.tile += is_over ? 1 : 0;
+      next.span -= is_over ? part.n_spans : 0;
+      part.enter_span(next);
+      const int step = now.step + kSteps;
+      ends_slot = step >= now.end_step;
+      next.at.at = ends_slot ? next.at.at : now.at.at;
+      next.at.parity = ends_slot ? next.at.parity : now.at.parity;
+      next.tile = ends_slot ? next.tile : now.tile;
+      next.span = ends_slot ? next.span : now.span;
+      next.step = ends_slot ? next.step : step;
+      next.end_step = ends_slot ? next.end_step : now.end_step;
     }
-    return true;
+    return next;
   }
-  // The lane's, of step j of a chunk: the last there is where there is none. From the chunk's first
-  // on, where all chunks are whole.
-  template <TokenCut kCut>
-  static __device__ int unit_of(const Visit& visit, const Part& part, int j) {
-    if constexpr (kCut == TokenCut::any)
-      return min((visit.step + j) * kStepUnits + part.lane, part.units_of(visit.span) - 1);
-    const int unit = j * kStepUnits + part.lane;
-    if (kCut == TokenCut::whole_chunks || j < kSteps - 1) return unit;
-    return min(unit, part.last_units - 1 - visit.step * kStepUnits);
-  }
+  // Of steps that a chunk does not have whatever lies there, or the last unit there is: what comes
+  // out is not counted, or x is zero.
   template <class Type, TokenCut kCut>
-  __device__ __forceinline__ void load(const Visit& visit, const Part& part) {
+  __device__ __forceinline__ void load(const Visit& visit,
+                                       const Part& part,
+                                       const Rows<Type, kCut>& rows) {
     const std::uint8_t* slot = ring_.bytes(visit.at);
-    const int row_in_tile = thread_ % kWarpSize / 4;
-    RowInSlot row;
 #pragma unroll
-    for (int p = 0; p < kMaxPlanes; ++p) {
-      const TokenPlane plane = shape_.planes[p];
-      row.plane[p] = slot + (plane.start + row_in_tile * plane.stride);
-    }
-    if constexpr (kCut != TokenCut::any) {
-      constexpr PlaneBytes kBytes = Type::kPlaneBytes;
-      const int blocks = visit.step / 2;
-      row.plane[0] += blocks * kBytes.first, row.plane[1] += blocks * kBytes.second;
-      row.plane[2] += blocks * kBytes.third, row.plane[3] += blocks * kBytes.fourth;
-    }
-    row.shift = kCut == TokenCut::whole_rows ? 0 : visit.span * part.span_units / 4 % 16;
+    for (int j = 0; j < kSteps; ++j) {
+      int step = visit.step + j, in_step = part.unit;
+      if constexpr (kCut == TokenCut::any) {
+        const int unit = min(step * kStepUnits + in_step, part.units_of(visit.span) - 1);
+        step = unit / kStepUnits, in_step = unit % kStepUnits;
+      } else if (kCut == TokenCut::whole_rows && j == kSteps - 1) {
+        if (step * kStepUnits + in_step >= part.last_units) --step;
+      }
 #pragma unroll
-    for (int j = 0; j < kSteps; ++j) Type::load(raw_[j], row, unit_of<kCut>(visit, part, j));
+      for (int row = 0; row < kRows; ++row) {
+        UnitInSlot unit;
+#pragma unroll
+        for (int p = 0; p < kMaxPlanes; ++p) {
+          unit.plane[p] = slot + (rows.at[row][p] + step * Type::plane_bytes(p));
+          if constexpr (kCut == TokenCut::any) unit.plane[p] += Type::offset(p, in_step);
+        }
+        // Spans begin at multiples of 16 bytes of each plane but the fourth.
+        constexpr int kFourth = Type::plane_bytes(3);
+        if constexpr (kFourth != 0)
+          unit.plane[3] += visit.span * steps_of_units(part.span_units) * kFourth % 16;
+        Type::load(raw_[j][row], unit, in_step);
+      }
+    }
   }
   // Of a step, or of nothing.
   template <class Type, TokenCut kCut>
-  __device__ __forceinline__ void load_x(StepX& x,
+  __device__ __forceinline__ void load_x(UnitX& x,
                                          const Visit& visit,
                                          const Part& part,
-                                         const XOfLane<Type::kOrder>& of_lane,
+                                         const XOfLane<Type>& lane,
                                          int j) const {
-    int at = (kCut == TokenCut::whole_rows ? 0 : visit.span * part.span_steps) + visit.step + j;
-    if (kCut == TokenCut::any || (kCut == TokenCut::whole_rows && j == kSteps - 1)) {
-      const bool is_there = visit.step + j < min(visit.end_step, part.steps_of(visit.span));
-      at = is_there ? at : of_lane.nothing;
+    int at = visit.step + j;
+    if constexpr (kCut != TokenCut::whole_rows)
+      at += visit.span * steps_of_units(part.span_units);
+    if (kCut == TokenCut::any && visit.step + j >= visit.end_step)
+      at = steps_of_units(shape_.cols / kTokenUnit);
+    at *= kStepXBytes;
+#pragma unroll
+    for (int p = 0; p < kActivationPlanes; ++p) {
+      load_words(x.low[p], lane.low + at + p * kStepPlane);
+      load_words(x.high[p], lane.high + at + p * kStepPlane);
     }
-    load_words(x.low, of_lane.low + at * of_lane.column_step);
-    load_words(x.high, of_lane.high + at * of_lane.column_step);
-    const int facts_at = at * kStepXBytes;
     if constexpr (Type::kOrder != 0) {
       // Halves of two 32, both even or both odd.
-      const float4 low = *reinterpret_cast<const float4*>(of_lane.low_facts + facts_at),
-                   high = *reinterpret_cast<const float4*>(of_lane.high_facts + facts_at);
-      const bool is_odd = of_lane.low_half != 0;
-      x.low_scale = low.x, x.low_sum = is_odd ? low.z : low.y;
-      x.high_scale = high.x, x.high_sum = is_odd ? high.z : high.y;
+      const float4 low = *reinterpret_cast<const float4*>(lane.low_facts + at),
+                   high = *reinterpret_cast<const float4*>(lane.high_facts + at);
+      x.low_scale = low.x, x.low_sum = lane.is_odd ? low.z : low.y;
+      x.high_scale = high.x, x.high_sum = lane.is_odd ? high.z : high.y;
     } else if constexpr (Type::kWantsSums) {
-      const float4 facts = *reinterpret_cast<const float4*>(of_lane.low_facts + facts_at);
+      const float4 facts = *reinterpret_cast<const float4*>(lane.low_facts + at);
       x.low_scale = facts.x, x.low_sum = facts.y, x.high_sum = facts.z;
     } else {
-      x.low_scale = *reinterpret_cast<const float*>(of_lane.low_facts + facts_at);
+      x.low_scale = *reinterpret_cast<const float*>(lane.low_facts + at);
     }
   }
 
   template <class Type, TokenCut kCut>
   __device__ __forceinline__ void run_slots(float* sums, int n_tiles, const Part& part) {
-    constexpr bool kIsRow = kCut == TokenCut::whole_rows;
-    const XOfLane<Type::kOrder> of_lane(x_, shape_.cols / kTokenUnit, thread_);
+    const Rows<Type, kCut> rows(shape_, part);
+    const XOfLane<Type> lane(x_, part.unit);
     Visit now = first_;
-    StepX x[kSteps];
-    const auto load_all_x = [&]() __attribute__((always_inline)) {
+    UnitX x[kSteps];
+    const auto load_all_x = [&](const Visit& visit) __attribute__((always_inline)) {
 #pragma unroll
-      for (int j = 0; j < kSteps; ++j) load_x<Type, kCut>(x[j], now, part, of_lane, j);
+      for (int j = 0; j < kSteps; ++j) load_x<Type, kCut>(x[j], visit, part, lane, j);
     };
-    if constexpr (kIsRow) load_all_x();
-    const int group = thread_ / kWarpSize / kTokenSharers;
-    sums += (kTokenSharers * (part.n_spans > kTokenGroups ? group : 0) + part.in_group) *
+    load_all_x(now);
+    // Of a step's lanes the first half ends with the sum of the first row.
+    static_assert(kRows == 2);
+    const bool is_first_half = part.unit < kStepUnits / 2;
+    const int warp = thread_ / kWarpSize;
+    const bool by_groups = part.n_spans > kTokenGroups;
+    sums += (kTokenSharers * (by_groups ? warp / kTokenSharers : 0) + warp % kTokenSharers) *
                 kTokenBatchRows +
-            thread_ % kWarpSize / 4;
-    float of_row = 0;
+            part.row + (is_first_half ? 0 : kRowsApart);
+    float of_row[kRows] = {};
+    const auto put_sums = [&](const Visit& visit) __attribute__((always_inline)) {
+      float mine = is_first_half ? of_row[0] : of_row[1];
+      mine += __shfl_xor_sync(kAllLanes, is_first_half ? of_row[1] : of_row[0], kStepUnits / 2);
+#pragma unroll
+      for (int offset = kStepUnits / 4; offset > 0; offset /= 2)
+        mine += __shfl_xor_sync(kAllLanes, mine, offset);
+      const int of_span = kCut == TokenCut::whole_rows || by_groups ? 0 : visit.span;
+      if (part.unit % (kStepUnits / 2) == 0)
+        sums[of_span * (kTokenSharers * kTokenBatchRows) + visit.tile * kTokenTileRows] = mine;
+      of_row[0] = of_row[1] = 0;
+    };
 #pragma unroll 1
     while (true) {
-      if constexpr (!kIsRow) load_all_x();
-      float sum = 0;
 #pragma unroll
-      for (int j = 0; j < kSteps; ++j)
-        sum += Type::multiply(raw_[j], x[j], unit_of<kCut>(now, part, j));
-      Visit next = now;
-      const bool ends_slot = go_on<kCut>(next, part);
+      for (int j = 0; j < kSteps; ++j) {
+        const bool counts = kCut != TokenCut::whole_steps || now.step + j < now.end_step;
+#pragma unroll
+        for (int row = 0; row < kRows; ++row) {
+          const float product = Type::multiply(raw_[j][row], x[j], part.unit);
+          of_row[row] += counts ? product : 0.0f;
+        }
+      }
+      bool ends_slot;
+      const Visit next = after<kCut>(now, part, ends_slot);
       if (ends_slot) ring_.say_free(now.at, kTokenGroups);
-      const bool has_next = next.tile < n_tiles;
-      if (has_next) {
-        if (ends_slot) ring_.wait_until_full(next.at);
-        load<Type, kCut>(next, part);
-      }
-      of_row += sum;
-      if (ends_slot && (kIsRow || part.n_spans <= kTokenGroups || next.tile != now.tile)) {
-        of_row += __shfl_xor_sync(kAllLanes, of_row, 1);
-        of_row += __shfl_xor_sync(kAllLanes, of_row, 2);
-        const int of_span = kIsRow || part.n_spans > kTokenGroups ? 0 : now.span;
-        if (part.lane == 0)
-          sums[of_span * (kTokenSharers * kTokenBatchRows) + now.tile * kTokenTileRows] = of_row;
-        of_row = 0;
-      }
-      if (!has_next) return;
+      if (next.tile >= n_tiles) break;
+      ring_.wait_until_full(next.at);
+      if constexpr (kCut != TokenCut::whole_rows) load_all_x(next);
+      load<Type, kCut>(next, part, rows);
+      if (kCut == TokenCut::whole_rows || next.tile != now.tile) put_sums(now);
       now = next;
     }
+    put_sums(now);
   }
 
   TokenRing ring_;
@@ -250,7 +290,7 @@ class IntegerMultiplier {
   int thread_;
   bool has_first_;
   Visit first_;
-  RawUnit raw_[kSteps];
+  RawUnit raw_[kSteps][kRows];
 };
 
 }  // namespace haikuda::cuda

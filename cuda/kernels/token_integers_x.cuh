@@ -1,10 +1,10 @@
 // x of a product of the kernel that decodes a token, where weights are quantized: integers of 16
 // bits, 32 values a scale (device/int8.cuh), as matrix units take them. Included by token.cu alone.
 //
-// x of 128 columns is a step: for the even, then for the odd 16 columns of each of its four 32 the
-// high and the low bytes of 16 values, words 1 and 2 exchanged; then for each 32 their scale, and
-// the sums of their even and odd 16. Types whose rows put other columns together find them within
-// the same step.
+// x of 256 columns is a step: the high, then the low bytes of each of its sixteen 16 columns, in an
+// order in which all lanes that read together do so from different banks; then for each 32 columns
+// their scale, and the sums of their even and odd 16. Types whose rows put other columns together
+// find them within the same step.
 #pragma once
 
 #include <type_traits>
@@ -14,18 +14,26 @@
 
 namespace haikuda::cuda {
 
+// Where the c-th 16 columns of a step are, of each plane. Banks of c, of four bits, are its upper
+// three, inverted where the last is set: so those are different of all even and all odd c, of those
+// that have bit 1 or 2 or 3 set or not, and of those that halves_change() selects
+// (token_integer_types.cuh).
+__device__ constexpr int place_of_columns(int c) {
+  return c % 2 * (kStepPlane / 2) + (c / 2 ^ (c % 2 * 7)) * 16;
+}
+
 // Where the k-th four columns go.
 struct IntegerPlace {
-  int words;  // of the high bytes; the low ones follow 16 bytes later
+  int words;  // of the high bytes
   int facts;  // of the unit
   int half, word;
 
   __device__ explicit IntegerPlace(int k) : half(k >> 2 & 1), word(k & 3) {
     const unsigned unit = static_cast<unsigned>(k) / kUnitGroups;
     const int step = static_cast<int>(unit / kStepUnits) * kStepXBytes,
-              in_step = static_cast<int>(unit % kStepUnits) * 16;
-    words = step + half * (kStepFacts / 2) + 2 * in_step + (word % 2 * 2 + word / 2) * 4;
-    facts = step + kStepFacts + in_step;
+              in_step = static_cast<int>(unit % kStepUnits);
+    words = step + place_of_columns(2 * in_step + half) + word * 4;
+    facts = step + kStepFacts + in_step * 16;
     asm volatile("" : "+r"(words), "+r"(facts));  // now, while x is awaited
   }
   // Of the group that is so many times kTokenThreads further: whole steps.
@@ -75,9 +83,13 @@ __device__ inline void clear_behind(std::uint8_t* to, int n_units, int thread) {
   const int unit = n_units + thread;
   if (unit >= (steps_of_units(n_units) + 1) * kStepUnits) return;
   std::uint8_t* step = to + unit / kStepUnits * kStepXBytes;
-  auto* words = reinterpret_cast<uint4*>(step + unit % kStepUnits * 32);
-  words[0] = words[1] = words[8] = words[9] = make_uint4(0, 0, 0, 0);
-  *reinterpret_cast<uint4*>(step + kStepFacts + unit % kStepUnits * 16) = make_uint4(0, 0, 0, 0);
+  const int in_step = unit % kStepUnits;
+#pragma unroll
+  for (int half = 0; half < 2; ++half) {
+    auto* words = reinterpret_cast<uint4*>(step + place_of_columns(2 * in_step + half));
+    words[0] = words[kStepPlane / 16] = make_uint4(0, 0, 0, 0);
+  }
+  *reinterpret_cast<uint4*>(step + kStepFacts + in_step * 16) = make_uint4(0, 0, 0, 0);
 }
 
 // Puts a thread's groups of x in their place, times gamma where x is the residual. Columns are in
@@ -150,7 +162,7 @@ __device__ __forceinline__ XFacts stage_integers(
         sums[l] = q.sum;
         if (first + l * kTokenThreads >= n) continue;
         auto* words = reinterpret_cast<std::uint32_t*>(to + place.after(l).words);
-        words[0] = q.high, words[4] = q.low;
+        words[0] = q.high, words[kStepPlane / 4] = q.low;
       }
       if (wants_sums) {
 #pragma unroll

@@ -59,10 +59,11 @@ inline TokenKind token_kind(DType dtype) {
 // The types that a kernel multiplies: the fewer, the shorter its code, which is fetched cold.
 enum class IntegerTypes { q8_0, q4_k_m, all };  // the second: of files that are called so
 
-// Integers: units that lanes of a row take together, a step; x of a step, and in it what belongs to
-// each unit.
-constexpr int kStepUnits = 4, kIntegerUnits = 16;  // the latter of a warp, at a time
-constexpr int kStepXBytes = 320, kStepFacts = 256;
+// Integers: units that lanes of a row take together, a step; x of a step: the high bytes, the low
+// ones, and what belongs to each unit.
+constexpr int kStepUnits = 8, kIntegerUnits = 16;  // the latter of a warp, at a time
+constexpr int kStepPlane = kStepUnits * kTokenUnit, kStepFacts = 2 * kStepPlane,
+              kStepXBytes = kStepFacts + 16 * kStepUnits;
 __host__ __device__ constexpr int steps_of_units(int n_units) {
   return (n_units + kStepUnits - 1) / kStepUnits;
 }
@@ -107,9 +108,9 @@ struct TokenPlane {
 };
 
 // Integers: how the two warps that share a slot share out its steps. Whole rows, of types with a
-// scale a unit: a half each, a chunk of kIntegerUnits at most, with x in registers. Whole chunks:
-// half of them each, one more in turn. Any: a half each, with an eye on where rows end.
-enum class TokenCut { whole_rows, whole_chunks, any };
+// scale a unit: a half each, kIntegerUnits at most, with x in registers. Whole steps: half of them
+// each, one more in turn. Any: a half each, with an eye on where rows end.
+enum class TokenCut { whole_rows, whole_steps, any };
 
 // Up to three matrices with the same x, but for what depends on the layer.
 struct alignas(16) TokenShape {
@@ -123,6 +124,8 @@ struct alignas(16) TokenShape {
   TokenPlane planes[kMaxPlanes];
   // Units of a slot, but for the last of the n_spans slots of a tile.
   int span_units, last_units, n_spans;
+  // From a slot to the next of the same group: so many tiles and spans.
+  int turn_tiles, turn_spans;
   TokenCut cut;
   bool wants_sums;                     // of x
   TokenActOrder act_order;             // of gates and ups
