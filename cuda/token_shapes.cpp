@@ -56,7 +56,8 @@ TokenShape make_shape(TokenOutput output, std::span<const DeviceTensor> matrices
 class StepList {
  public:
   explicit StepList(int n_blocks) : n_blocks_(n_blocks) {}
-  // `kind`: steps of a kind and a type have one shape, the first output of which is `first_out`.
+  // `kind`: steps of a kind, of so many matrices of a type have one shape, the first output of which
+  // is `first_out`.
   void add(int kind,
            TokenOutput output,
            std::initializer_list<DeviceTensor> matrices,
@@ -65,11 +66,11 @@ class StepList {
            int first_out = 0) {
     const DType dtype = matrices.begin()->dtype;
     const auto known = std::find_if(known_.begin(), known_.end(), [&](const Known& k) {
-      return k.kind == kind && k.dtype == dtype;
+      return k.kind == kind && k.dtype == dtype && k.n_matrices == matrices.size();
     });
     const auto index = static_cast<int>(known - known_.begin());
     if (known == known_.end()) {
-      known_.push_back({kind, dtype});
+      known_.push_back({kind, dtype, matrices.size()});
       TokenShape shape =
           make_shape(output, std::span(matrices.begin(), matrices.size()), n_blocks_);
       for (int& out : shape.first_out) out += first_out;
@@ -91,6 +92,7 @@ class StepList {
   struct Known {
     int kind;
     DType dtype;
+    std::size_t n_matrices;
   };
   int n_blocks_;
   std::vector<Known> known_;
@@ -262,13 +264,12 @@ IntegerTypes integer_types(std::span<const TokenShape> shapes) {
 }
 
 TokenSteps token_steps(const DeviceWeights& weights, int n_blocks) {
-  const bool has_v_step =
-      std::any_of(weights.layers.begin(), weights.layers.end(),
-                  [](const auto& w) { return w.attn_v.dtype != w.attn_q.dtype; });
+  bool has_v_step = false;
   StepList list(n_blocks);
   using enum TokenOutput;
   for (const DeviceLayerWeights& w : weights.layers) {
-    if (has_v_step) {
+    if (w.attn_v.dtype != w.attn_q.dtype) {
+      has_v_step = true;
       list.add(kTokenQkv, vector, {w.attn_q, w.attn_k}, w.attn_norm,
                {w.attn_q_bias, w.attn_k_bias});
       list.add(kTokenV, vector, {w.attn_v}, w.attn_norm, {w.attn_v_bias},

@@ -27,8 +27,9 @@ __device__ int step_of(int phase) {
   return phase / kTokenPhases * kTokenSteps + (k <= kPhaseAttend ? k : k - 1);
 }
 
-__device__ bool is_left_out(const TokenParams& params, int phase) {
-  return phase % kTokenPhases == kPhaseV && !params.has_v_step;
+__device__ bool is_left_out(const TokenTables& tables, int phase) {
+  return phase % kTokenPhases == kPhaseV &&
+         (!tables.params.has_v_step || tables.step_at(step_of(phase)).data[0] == nullptr);
 }
 
 // Warps that copy need few registers, and leave the others to those that multiply, which would keep
@@ -92,7 +93,7 @@ __device__ void feed(const TokenParams& params,
   bool knows_part = false;
   for (int phase = params.first_phase; phase < params.end_phase; ++phase) {
     const int step = step_of(phase);
-    if (is_left_out(params, phase)) continue;
+    if (is_left_out(tables, phase)) continue;
     if (phase % kTokenPhases != kPhaseAttend) {
       feed_step(ring, place, turn, tables.step_at(step), tables.shape_at(step), params.n_feeders);
       continue;
@@ -169,7 +170,7 @@ __device__ __forceinline__ void compute(const TokenParams& params,
     const int thread = consumer_now();
     const int layer = phase / kTokenPhases, of_layer = phase % kTokenPhases;
     const unsigned tag = state.first_tag + static_cast<unsigned>(layer);
-    if (is_left_out(params, phase)) continue;
+    if (is_left_out(here, phase)) continue;
     mark(0);
     if (of_layer == kPhaseAttend) {
       attend<Type, kDim>(params, here, place, layer, state.part, state.n_past, tag, thread);

@@ -136,7 +136,7 @@ struct alignas(16) TokenShape {
 };
 constexpr int kTokenMostShapes = 16;
 
-// A step of a layer, or the head: where matrices and vectors of its shape lie.
+// A step of a layer, or the head: where matrices and vectors of its shape lie. Without data: none.
 struct alignas(16) TokenStep {
   const std::uint8_t* data[3];
   const float* bias[3];  // of each matrix, or null
@@ -165,7 +165,7 @@ struct TokenParams {
   const TokenStep* steps;    // (n_layers · kTokenSteps + 1)
   const TokenNorms* norms;   // (n_layers)
   int n_shapes, n_layers, n_embd;
-  bool has_v_step;
+  bool has_v_step;  // of any layer
   float eps;
   float* x;  // (n_embd): in, the embedding, or the residual before first_phase
   // Handed from block to block:
