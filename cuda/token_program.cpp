@@ -73,6 +73,19 @@ class Layout {
   std::size_t alignment_, end_ = 0;
 };
 
+TokenFlow flow_of(TokenStepOfLayer step, const TokenParams& params) {
+  switch (step) {
+    case kTokenOutput:
+      return {params.attended, params.attn_delta, 0, true};
+    case kTokenGateUp:
+      return {params.attn_delta, params.act, 0, true};
+    case kTokenDown:
+      return {params.act, params.ffn_delta, 0, true};
+    default:  // q, k and v; the head, which writes logits
+      return {params.ffn_delta, params.qkv, 1, false};
+  }
+}
+
 }  // namespace
 
 // Where things lie in storage_, for so many blocks.
@@ -218,6 +231,7 @@ TokenProgram::TokenProgram(const Model& model,
              .shapes_start = static_cast<int>(ring_bytes + shapes_start),
              .steps_start = static_cast<int>(ring_bytes + steps_start)};
 
+  for (TokenShape& shape : shapes) shape.flow = flow_of(shape.step, params_);
   std::vector<TokenNorms> norms;
   for (const DeviceLayerWeights& w : weights.layers)
     norms.push_back({w.attn_q_norm, w.attn_k_norm});

@@ -56,9 +56,9 @@ TokenShape make_shape(TokenOutput output, std::span<const DeviceTensor> matrices
 class StepList {
  public:
   explicit StepList(int n_blocks) : n_blocks_(n_blocks) {}
-  // `kind`: steps of a kind, of so many matrices of a type have one shape, the first output of which
-  // is `first_out`.
-  void add(int kind,
+  // Steps of a kind, of so many matrices of a type have one shape, the first output of which is
+  // `first_out`.
+  void add(TokenStepOfLayer kind,
            TokenOutput output,
            std::initializer_list<DeviceTensor> matrices,
            const float* gamma,
@@ -66,13 +66,14 @@ class StepList {
            int first_out = 0) {
     const DType dtype = matrices.begin()->dtype;
     const auto known = std::find_if(known_.begin(), known_.end(), [&](const Known& k) {
-      return k.kind == kind && k.dtype == dtype && k.n_matrices == matrices.size();
+      return k.step == kind && k.dtype == dtype && k.n_matrices == matrices.size();
     });
     const auto index = static_cast<int>(known - known_.begin());
     if (known == known_.end()) {
       known_.push_back({kind, dtype, matrices.size()});
       TokenShape shape =
           make_shape(output, std::span(matrices.begin(), matrices.size()), n_blocks_);
+      shape.step = kind;
       for (int& out : shape.first_out) out += first_out;
       shapes.push_back(shape);
     }
@@ -90,7 +91,7 @@ class StepList {
 
  private:
   struct Known {
-    int kind;
+    TokenStepOfLayer step;
     DType dtype;
     std::size_t n_matrices;
   };
@@ -121,6 +122,7 @@ int cut_row(TokenShape& shape, int span_units) {
   shape.span_units = span_units;
   shape.n_spans = ceil_of(n_units, span_units);
   shape.last_units = n_units - (shape.n_spans - 1) * span_units;
+  shape.span_steps = steps_of_units(span_units), shape.last_steps = steps_of_units(shape.last_units);
   shape.turn_tiles = kTokenGroups / shape.n_spans, shape.turn_spans = kTokenGroups % shape.n_spans;
   constexpr int kRow = kTokenSharers * kIntegerUnits;
   const bool is_row = kRow - kStepUnits < n_units && n_units <= kRow && shape.n_spans == 1 &&

@@ -21,16 +21,25 @@ __device__ float norm_factor(float squares, const TokenShape& shape, float eps) 
   return rsqrtf(squares * shape.inverse_cols + eps);
 }
 
-// The product that comes first in a phase.
-__device__ int step_of(int phase) {
-  const int k = phase % kTokenPhases;
-  return phase / kTokenPhases * kTokenSteps + (k <= kPhaseAttend ? k : k - 1);
-}
+// One of the phases in order: without divisions, which take as long as a load.
+struct PhaseCounter {
+  int phase, layer, of_layer;
 
-__device__ bool is_left_out(const TokenTables& tables, int phase) {
-  return phase % kTokenPhases == kPhaseV &&
-         (!tables.params.has_v_step || tables.step_at(step_of(phase)).data[0] == nullptr);
-}
+  __device__ explicit PhaseCounter(int first)
+      : phase(first), layer(first / kTokenPhases), of_layer(first % kTokenPhases) {}
+  __device__ void operator++() {
+    ++phase, ++of_layer;
+    if (of_layer == kTokenPhases) of_layer = 0, ++layer;
+  }
+  // The product that comes first in it.
+  __device__ int step() const {
+    return layer * kTokenSteps + (of_layer <= kPhaseAttend ? of_layer : of_layer - 1);
+  }
+  __device__ bool is_left_out(const TokenTables& tables) const {
+    return of_layer == kPhaseV &&
+           (!tables.params.has_v_step || tables.step_at(step()).data[0] == nullptr);
+  }
+};
 
 // Warps that copy need few registers, and leave the others to those that multiply, which would keep
 // values in local memory: a load from there takes as long as one from the L2 cache. By four warps
@@ -91,10 +100,10 @@ __device__ void feed(const TokenParams& params,
   ring.advance(place, turn);
   Part part{};
   bool knows_part = false;
-  for (int phase = params.first_phase; phase < params.end_phase; ++phase) {
-    const int step = step_of(phase);
-    if (is_left_out(tables, phase)) continue;
-    if (phase % kTokenPhases != kPhaseAttend) {
+  for (PhaseCounter now(params.first_phase); now.phase < params.end_phase; ++now) {
+    const int step = now.step();
+    if (now.is_left_out(tables)) continue;
+    if (now.of_layer != kPhaseAttend) {
       feed_step(ring, place, turn, tables.step_at(step), tables.shape_at(step), params.n_feeders);
       continue;
     }
@@ -103,8 +112,7 @@ __device__ void feed(const TokenParams& params,
       part = token_part(params, *static_cast<const volatile int*>(params.position));
       knows_part = true;
     }
-    const int layer = phase / kTokenPhases;
-    feed_keys<kDim>(ring, place, turn, params, layer, part);
+    feed_keys<kDim>(ring, place, turn, params, now.layer, part);
   }
 }
 
@@ -160,7 +168,8 @@ __device__ __forceinline__ void compute(const TokenParams& params,
                                         TokenState& state,
                                         RingPlace& place) {
 #pragma unroll 1
-  for (int phase = params.first_phase; phase < params.end_phase; ++phase) {
+  for (PhaseCounter now(params.first_phase); now.phase < params.end_phase; ++now) {
+    const int phase = now.phase, layer = now.layer, of_layer = now.of_layer;
     const auto mark = [&](int which) {
       if (kIsTimed && threadIdx.x == 0)
         params.times[(static_cast<int>(blockIdx.x) * params.end_phase + phase) * kTokenMarks +
@@ -168,9 +177,8 @@ __device__ __forceinline__ void compute(const TokenParams& params,
     };
     const TokenTables here{params, shared.again()};
     const int thread = consumer_now();
-    const int layer = phase / kTokenPhases, of_layer = phase % kTokenPhases;
     const unsigned tag = state.first_tag + static_cast<unsigned>(layer);
-    if (is_left_out(here, phase)) continue;
+    if (now.is_left_out(here)) continue;
     mark(0);
     if (of_layer == kPhaseAttend) {
       attend<Type, kDim>(params, here, place, layer, state.part, state.n_past, tag, thread);
@@ -178,29 +186,33 @@ __device__ __forceinline__ void compute(const TokenParams& params,
       mark(3);
       continue;
     }
-    const int index = step_of(phase);
+    const int index = now.step();
     const TokenStep& step = here.step_at(index);
     const TokenShape& shape = here.shape_at(index);
+    const TokenFlow& flow = shape.flow;
+    const float* gamma = step.gamma;
+    // In the first phase of a launch nobody has handed on what would be added, and what v needs
+    // has been added, and put in its place, for q and k.
+    const bool is_first = phase == params.first_phase, is_v = of_layer == kPhaseV;
+    const bool has_x = is_v && !is_first;
+    // The thread's first, now: an answer takes long.
+    XGroup factors{};
+    if (gamma != nullptr && !has_x)
+      factors = load_group<Type>(gamma, min(thread, shape.cols / kGroupValues - 1));
     const TokenShare share(shape);
-    const TokenFlow flow = flow_of(params, index);
-    const unsigned in_tag = tag + static_cast<unsigned>(flow.in_layer - layer);
+    const unsigned in_tag = tag - static_cast<unsigned>(flow.in_layers_before);
     TokenTarget target{};
     if (shape.output == TokenOutput::vector && thread < share.n_pairs)
       target = target_of<Type>(step, shape, flow, share.first_pair + thread);
 
     const int n_tiles = share.n_tiles();
-    const float* gamma = step.gamma;
-    const bool is_halves = Type::kHasRange && flow.in == params.act;
+    const bool is_halves = Type::kHasRange && shape.step == kTokenDown;
     const auto* halves = reinterpret_cast<const TaggedHalves*>(flow.in);
     typename MultiplierOf<Type, kUnits>::type multiplier(here, shape, place, n_tiles, !is_halves,
                                                          thread);
     TokenRing(here).advance_far(place, n_tiles * shape.n_spans);
 
     auto* x = here.shared.at<std::uint8_t>(params.x_start);
-    // In the first phase of a launch nobody has handed on what would be added, and what v needs
-    // has been added, and put in its place, for q and k.
-    const bool is_first = phase == params.first_phase, is_v = of_layer == kPhaseV;
-    const bool has_x = is_v && !is_first;
     const TokenX vector{flow.in, in_tag};
     const TokenResidual sum{is_first || is_v ? nullptr : flow.in, in_tag,
                             here.shared.at<float4>(params.residual_start)};
@@ -212,16 +224,16 @@ __device__ __forceinline__ void compute(const TokenParams& params,
       if constexpr (Type::kIsInteger) {
         if (!has_x) {
           if (gamma != nullptr)
-            facts.tell(thread, stage_integers(x, sum, shape, gamma, thread), true);
+            facts.tell(thread, stage_integers<Type>(x, sum, shape, gamma, factors, thread), true);
           else
-            stage_integers(x, vector, shape, gamma, thread);
+            stage_integers<Type>(x, vector, shape, gamma, factors, thread);
         }
         sync_consumers();
       } else {
         const auto stage = [&](const TokenResidual& of_sum, float by) {
           return is_halves          ? stage_halves(x, halves, in_tag, shape, thread)
-                 : gamma == nullptr ? stage_x<Type>(x, vector, shape, gamma, by, thread)
-                                    : stage_x<Type>(x, of_sum, shape, gamma, by, thread);
+                 : gamma == nullptr ? stage_x<Type>(x, vector, shape, gamma, factors, by, thread)
+                                    : stage_x<Type>(x, of_sum, shape, gamma, factors, by, thread);
         };
         facts.tell(thread, stage(sum, 1), gamma != nullptr);
         sync_consumers();

@@ -41,7 +41,13 @@ class IntegerMultiplier {
         shape_.dtype, [this]<class Type>(Type) __attribute__((always_inline)) {
           ring_.wait_until_full(first_.at);
           const Part part(shape_, thread_);
-          load<Type, TokenCut::any>(first_, part, Rows<Type, TokenCut::any>(shape_, part));
+          const auto load_as = [&]<TokenCut kCut>() __attribute__((always_inline)) {
+            load<Type, kCut>(first_, part, Rows<Type, kCut>(shape_, part));
+          };
+          if (shape_.cut == TokenCut::any)
+            load_as.template operator()<TokenCut::any>();
+          else
+            load_as.template operator()<TokenCut::whole_rows>();
         });
   }
   // sums (token_sum_parts, kTokenBatchRows): the rows of so many tiles.
@@ -75,7 +81,7 @@ class IntegerMultiplier {
   };
   // The warp's part of all slots, and the lane's.
   struct Part {
-    int n_spans, span_units, last_units;
+    int n_spans, span_units, last_units, span_steps;
     int turn_tiles, turn_spans;
     int begin, end, last_begin, last_end;  // steps of a span, of the last
     int row, unit;                         // of a tile's first four, of a step
@@ -84,18 +90,18 @@ class IntegerMultiplier {
         : n_spans(shape.n_spans),
           span_units(shape.span_units),
           last_units(shape.last_units),
+          span_steps(shape.span_steps),
           turn_tiles(shape.turn_tiles),
           turn_spans(shape.turn_spans),
           row(thread % kWarpSize / kStepUnits),
           unit(thread % kStepUnits) {
       const bool is_second = thread / kWarpSize % kTokenSharers != 0;
-      const auto take_half = [is_second](int n_units, int& begin, int& end) {
-        const int n_steps = steps_of_units(n_units),
-                  half = (n_steps + kTokenSharers - 1) / kTokenSharers;
+      const auto take_half = [is_second](int n_steps, int& begin, int& end) {
+        const int half = (n_steps + kTokenSharers - 1) / kTokenSharers;
         begin = is_second ? half : 0, end = is_second ? n_steps : half;
       };
-      take_half(span_units, begin, end);
-      take_half(last_units, last_begin, last_end);
+      take_half(shape.span_steps, begin, end);
+      take_half(shape.last_steps, last_begin, last_end);
     }
     __device__ bool is_last(int span) const { return span == n_spans - 1; }
     __device__ int units_of(int span) const { return is_last(span) ? last_units : span_units; }
@@ -179,7 +185,7 @@ class IntegerMultiplier {
         const int unit = min(step * kStepUnits + in_step, part.units_of(visit.span) - 1);
         step = unit / kStepUnits, in_step = unit % kStepUnits;
       } else if (kCut == TokenCut::whole_rows && j == kSteps - 1) {
-        if (step * kStepUnits + in_step >= part.last_units) --step;
+        if (step * kStepUnits + in_step >= part.units_of(visit.span)) --step;
       }
 #pragma unroll
       for (int row = 0; row < kRows; ++row) {
@@ -192,7 +198,7 @@ class IntegerMultiplier {
         // Spans begin at multiples of 16 bytes of each plane but the fourth.
         constexpr int kFourth = Type::plane_bytes(3);
         if constexpr (kFourth != 0)
-          unit.plane[3] += visit.span * steps_of_units(part.span_units) * kFourth % 16;
+          unit.plane[3] += visit.span * part.span_steps * kFourth % 16;
         Type::load(raw_[j][row], unit, in_step);
       }
     }
@@ -206,7 +212,7 @@ class IntegerMultiplier {
                                          int j) const {
     int at = visit.step + j;
     if constexpr (kCut != TokenCut::whole_rows)
-      at += visit.span * steps_of_units(part.span_units);
+      at += visit.span * part.span_steps;
     if (kCut == TokenCut::any && visit.step + j >= visit.end_step)
       at = steps_of_units(shape_.cols / kTokenUnit);
     at *= kStepXBytes;

@@ -96,9 +96,14 @@ __device__ inline void clear_behind(std::uint8_t* to, int n_units, int thread) {
 // order. The block needs a barrier before x is used. All lanes of a warp wait together: what they
 // find out about a unit they tell each other. Of several groups at once none waits for the one
 // before. Tells the sum of the squares, before gamma.
-template <class Source>
+template <class Type, class Source>
 __device__ __forceinline__ XFacts stage_integers(
-    std::uint8_t* to, const Source& in, const TokenShape& shape, const float* gamma, int thread) {
+    std::uint8_t* to,
+    const Source& in,
+    const TokenShape& shape,
+    const float* gamma,
+    const XGroup& first_factors,
+    int thread) {
   constexpr int kLoadsAhead = Source::kHasGamma ? 4 : 5;
   const int n = shape.cols / kGroupValues;
   const bool wants_sums = shape.wants_sums;
@@ -107,11 +112,13 @@ __device__ __forceinline__ XFacts stage_integers(
 #pragma unroll 1
   for (int first = thread; first - thread % kWarpSize < n; first += kLoadsAhead * kTokenThreads) {
     AskedPairs asked[kLoadsAhead] = {};
-    float4 factors[kLoadsAhead] = {};
+    XGroup factors[kLoadsAhead] = {};
     const auto ask = [&](int l) { asked[l] = in.ask(min(first + l * kTokenThreads, n - 1)); };
     const auto ask_factors = [&](int l) {
       if constexpr (Source::kHasGamma)
-        factors[l] = reinterpret_cast<const float4*>(gamma)[min(first + l * kTokenThreads, n - 1)];
+        factors[l] = l == 0 && first == thread
+                         ? first_factors
+                         : load_group<Type>(gamma, min(first + l * kTokenThreads, n - 1));
     };
     const bool has_more = first - thread % kWarpSize + kTokenThreads < n;
     ask(0), ask_factors(0);
@@ -145,8 +152,8 @@ __device__ __forceinline__ XFacts stage_integers(
         if constexpr (Source::kHasGamma) {
           facts.squares += x[l].low.x * x[l].low.x + x[l].low.y * x[l].low.y;
           facts.squares += x[l].high.x * x[l].high.x + x[l].high.y * x[l].high.y;
-          x[l].low.x *= factors[l].x, x[l].low.y *= factors[l].y;
-          x[l].high.x *= factors[l].z, x[l].high.y *= factors[l].w;
+          x[l].low.x *= factors[l].low.x, x[l].low.y *= factors[l].low.y;
+          x[l].high.x *= factors[l].high.x, x[l].high.y *= factors[l].high.y;
         }
         greatest[l] = max(max(magnitude_bits(x[l].low.x), magnitude_bits(x[l].low.y)),
                           max(magnitude_bits(x[l].high.x), magnitude_bits(x[l].high.y)));

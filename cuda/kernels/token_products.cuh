@@ -157,29 +157,6 @@ class TokenMultiplier {
   typename Type::template Weights<kUnits> weights_;
 };
 
-// What a step reads and writes. Vectors of a layer have its tag; the first steps of a layer read
-// what the one before has left.
-struct TokenFlow {
-  const TaggedPair* in;
-  TaggedPair* out;
-  int in_layer;
-  bool out_in_units;  // or in order
-};
-__device__ inline TokenFlow flow_of(const TokenParams& params, int step) {
-  const int layer = step / kTokenSteps;
-  switch (step % kTokenSteps) {
-    case kTokenQkv:  // of the head too
-    case kTokenV:
-      return {params.ffn_delta, params.qkv, layer - 1, false};
-    case kTokenOutput:
-      return {params.attended, params.attn_delta, layer, true};
-    case kTokenGateUp:
-      return {params.attn_delta, params.act, layer, true};
-    default:
-      return {params.act, params.ffn_delta, layer, true};
-  }
-}
-
 // Where a thread's pair of rows goes, and their biases: known before x is there.
 struct TokenTarget {
   TaggedPair* out;

@@ -112,8 +112,19 @@ struct TokenPlane {
 // each, one more in turn. Any: a half each, with an eye on where rows end.
 enum class TokenCut { whole_rows, whole_steps, any };
 
+// What a step reads and writes. Vectors of a layer have its tag; the first steps of a layer read
+// what the one before has left.
+struct TokenFlow {
+  const TaggedPair* in;
+  TaggedPair* out;
+  int in_layers_before;
+  bool out_in_units;  // or in order
+};
+
 // Up to three matrices with the same x, but for what depends on the layer.
 struct alignas(16) TokenShape {
+  TokenFlow flow;
+  TokenStepOfLayer step;
   TokenOutput output;
   DType dtype;
   int cols;
@@ -124,6 +135,7 @@ struct alignas(16) TokenShape {
   TokenPlane planes[kMaxPlanes];
   // Units of a slot, but for the last of the n_spans slots of a tile.
   int span_units, last_units, n_spans;
+  int span_steps, last_steps;  // the same, where weights are integers
   // From a slot to the next of the same group: so many tiles and spans.
   int turn_tiles, turn_spans;
   TokenCut cut;

@@ -37,6 +37,10 @@ __device__ XGroup load_group(const float* x, int group) {
   const int column = Type::kIsInteger ? kGroupValues * group
                                       : group / kUnitGroups * kTokenUnit + 8 * chunk + 2 * lane;
   const auto* low = reinterpret_cast<const float2*>(x + column);
+  if constexpr (Type::kIsInteger && !kIsActivation) {
+    const float4 values = *reinterpret_cast<const float4*>(low);
+    return {{values.x, values.y}, {values.z, values.w}};
+  }
   constexpr int kNext = Type::kIsInteger ? 1 : 8;
   return kIsActivation ? XGroup{__ldcg(low), __ldcg(low + kNext)} : XGroup{low[0], low[kNext]};
 }
@@ -155,7 +159,8 @@ struct alignas(16) XFactsOfBlock {
   }
 };
 
-// Puts a thread's groups of x in their place, times gamma where x is the residual, times `scale`.
+// Puts a thread's groups of x in their place, times gamma where x is the residual, of which it has
+// its first group's already, times `scale`.
 // Units that the last slot of a tile has no weights for are zeros. The block needs a barrier before
 // x is used.
 template <class Type, int kLoadsAhead, class Source>
@@ -163,6 +168,7 @@ __device__ XFacts stage_groups(std::uint8_t* to,
                                const Source& in,
                                const TokenShape& shape,
                                const float* gamma,
+                               const XGroup& first_factors,
                                float scale,
                                int thread) {
   const int n = shape.cols / kGroupValues;
@@ -181,7 +187,8 @@ __device__ XFacts stage_groups(std::uint8_t* to,
       // Without a condition, or registers that may have been written would be kept in all phases.
       const int group = min(first + l * kTokenThreads, n - 1);
       asked[l] = in.ask(group);
-      if constexpr (Source::kHasGamma) factors[l] = load_group<Type>(gamma, group);
+      if constexpr (Source::kHasGamma)
+        factors[l] = l == 0 && first == thread ? first_factors : load_group<Type>(gamma, group);
     }
 #pragma unroll
     for (int l = 0; l < kLoadsAhead; ++l) {
@@ -219,11 +226,12 @@ __device__ XFacts stage_x(std::uint8_t* to,
                           const Source& in,
                           const TokenShape& shape,
                           const float* gamma,
+                          const XGroup& first_factors,
                           float scale,
                           int thread) {
   return shape.cols <= kGroupValues * kTokenThreads
-             ? stage_groups<Type, 1>(to, in, shape, gamma, scale, thread)
-             : stage_groups<Type, 4>(to, in, shape, gamma, scale, thread);
+             ? stage_groups<Type, 1>(to, in, shape, gamma, first_factors, scale, thread)
+             : stage_groups<Type, 4>(to, in, shape, gamma, first_factors, scale, thread);
 }
 
 // Whether halves hold x as it is, with this greatest value.
