@@ -14,7 +14,7 @@ namespace {
 // Bytes on their way to a block (TokenShape::window): as many as its share of the bandwidth needs
 // where the memory is the bound, fewer where the exchange between blocks is, in layers that are not
 // much larger than the ring.
-constexpr int kBytesOfLarge = 57'000, kBytesOfSmall = 28'000;
+constexpr int kBytesOfLarge = 110'000, kBytesOfHead = 57'000, kBytesOfSmall = 28'000;
 constexpr std::size_t kRingsOfLargeLayer = 4;
 constexpr int kLeastSlots = 8;
 
@@ -172,7 +172,7 @@ int window_of(int bytes, const TokenRingSize& ring, const TokenShape& shape, int
   int of_slot = 0;
   for (int p = 0; p < shape.n_copies; ++p) of_slot += kTokenTileRows * shape.copies[p].copy_bytes;
   const int n_slots = rounded_up(ceil_of(bytes, of_slot), n_feeders);
-  return std::min(n_slots, ring.n_slots - n_feeders);
+  return std::min(n_slots, ring.n_slots);
 }
 
 TokenRingSize ring_of(std::size_t bytes, int slot_bytes, int warp_units, TokenKind kind) {
@@ -302,9 +302,10 @@ TokenRingSize cut_into_slots(std::span<TokenShape> shapes,
   if (ring.n_slots == 0) return ring;
   const bool is_large = bytes_of_layer(shapes, n_blocks) > kRingsOfLargeLayer * ring.bytes();
   for (TokenShape& s : shapes) {
-    const bool is_bound_by_memory = is_large || s.output == TokenOutput::logits;
-    s.window =
-        window_of(is_bound_by_memory ? kBytesOfLarge : kBytesOfSmall, ring, s, n_feeders_of(kind));
+    const int bytes_at_once = is_large                           ? kBytesOfLarge
+                              : s.output == TokenOutput::logits ? kBytesOfHead
+                                                                : kBytesOfSmall;
+    s.window = window_of(bytes_at_once, ring, s, n_feeders_of(kind));
   }
   return ring;
 }

@@ -213,9 +213,9 @@ __device__ __forceinline__ void compute(const TokenParams& params,
     TokenRing(here).advance_far(place, n_tiles * shape.n_spans);
 
     auto* x = here.shared.at<std::uint8_t>(params.x_start);
-    const TokenX vector{flow.in, in_tag};
-    const TokenResidual sum{is_first || is_v ? nullptr : flow.in, in_tag,
-                            here.shared.at<float4>(params.residual_start)};
+    const TaggedPair* in = is_v || (is_first && gamma != nullptr) ? nullptr : flow.in;
+    const TokenX vector{in, in_tag};
+    const TokenResidual sum{in, in_tag, here.shared.at<float4>(params.residual_start)};
     // Those of the last step are still being read.
     XFactsOfBlock& facts = state.facts[(has_x ? index - 1 : index) % 2];
     // x to its place, and what it is multiplied by.
@@ -224,7 +224,7 @@ __device__ __forceinline__ void compute(const TokenParams& params,
       if constexpr (Type::kIsInteger) {
         if (!has_x) {
           if (gamma != nullptr)
-            facts.tell(thread, stage_integers<Type>(x, sum, shape, gamma, factors, thread), true);
+            facts.tell<false>(thread, stage_integers<Type>(x, sum, shape, gamma, factors, thread), true);
           else
             stage_integers<Type>(x, vector, shape, gamma, factors, thread);
         }
@@ -235,7 +235,7 @@ __device__ __forceinline__ void compute(const TokenParams& params,
                  : gamma == nullptr ? stage_x<Type>(x, vector, shape, gamma, factors, by, thread)
                                     : stage_x<Type>(x, of_sum, shape, gamma, factors, by, thread);
         };
-        facts.tell(thread, stage(sum, 1), gamma != nullptr);
+        facts.tell<Type::kHasRange>(thread, stage(sum, 1), gamma != nullptr);
         sync_consumers();
         if constexpr (Type::kHasRange) {
           const std::uint32_t greatest = facts.greatest_of_all();

@@ -62,7 +62,7 @@ __device__ inline float stage_levels(std::uint8_t* to,
   XFacts mine;
   mine.greatest = static_cast<std::uint32_t>(greatest - kLeastLevel);
   sync_consumers();  // all have read the facts
-  facts.tell(thread, mine, false);
+  facts.tell<true>(thread, mine, false);
   sync_consumers();
   const int level = static_cast<int>(facts.greatest_of_all()) + kLeastLevel;
 #pragma unroll 1

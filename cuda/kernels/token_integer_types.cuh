@@ -56,7 +56,8 @@ class UnitSum {
         plane_[p] = kIsSigned ? dot4(w[i], x[p][i], plane_[p])
                               : dot4_of_unsigned(w[i], x[p][i], plane_[p]);
   }
-  __device__ float total() const { return static_cast<float>(256 * plane_[0] + plane_[1]); }
+  __device__ int sum() const { return 256 * plane_[0] + plane_[1]; }
+  __device__ float total() const { return static_cast<float>(sum()); }
 
  private:
   static_assert(kActivationPlanes == 2);
@@ -164,12 +165,11 @@ struct IntegerK4 {
   static __device__ float multiply(const RawUnit& raw, const UnitX& x, int u) {
     std::uint32_t low[4], high[4];
     UnitSum<false> of_low, of_high;
-    float high_factor = 1;
     if constexpr (kHasFifthBits) {
       split_nibbles(raw, low, high);
       add_upper_bits(FifthBits{raw[8]}, low, high);
     } else {
-      high_factor = 0.0625f;  // they stay where they are
+      // The high ones stay where they are.
 #pragma unroll
       for (int w = 0; w < 4; ++w) low[w] = raw[w] & kLowNibbles, high[w] = raw[w] & ~kLowNibbles;
     }
@@ -177,12 +177,14 @@ struct IntegerK4 {
     // Scale, minimum, scale, minimum.
     const std::uint32_t bits =
         quick_k4_bits(raw[5], raw[6], raw[7], static_cast<std::uint32_t>(u) / 2);
-    const auto field = [bits](int i) { return static_cast<float>(bits >> 6 * i & 63u); };
-    const float d = low_half(raw[4]), d_min = high_half(raw[4]);
-    const float products = field(0) * (x.low_scale * of_low.total()) +
-                           field(2) * (high_factor * x.high_scale * of_high.total());
-    const float minima = field(1) * x.low_sum + field(3) * x.high_sum;
-    return d * products - d_min * minima;
+    const auto field = [bits](int i) { return static_cast<int>(bits >> 6 * i & 63u); };
+    const auto scaled = [](int sum, int scale) { return static_cast<float>(sum * scale); };
+    const int high_sum = kHasFifthBits ? of_high.sum() : of_high.sum() >> 4;
+    const float products = x.low_scale * scaled(of_low.sum(), field(0)) +
+                           x.high_scale * scaled(high_sum, field(2));
+    const float minima =
+        static_cast<float>(field(1)) * x.low_sum + static_cast<float>(field(3)) * x.high_sum;
+    return low_half(raw[4]) * products - high_half(raw[4]) * minima;
   }
 };
 using IntegerQ4_K = IntegerK4<false>;

@@ -139,8 +139,9 @@ struct alignas(16) XFactsOfBlock {
   std::uint32_t greatest[kTokenWarps];
 
   // By all lanes of a warp.
+  template <bool kHasRange>
   __device__ void tell(int thread, const XFacts& facts, bool wants_squares) {
-    const std::uint32_t of_warp = warp_max(facts.greatest);
+    const std::uint32_t of_warp = kHasRange ? warp_max(facts.greatest) : 0;
     const float sum = wants_squares ? warp_sum(facts.squares) : 0;
     const int warp = thread / kWarpSize;
     if (thread % kWarpSize == 0) squares[warp] = sum, greatest[warp] = of_warp;
