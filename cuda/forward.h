@@ -90,6 +90,11 @@ class Forward {
   // them in so many parts as it returns. Later calls put the same launches on the stream, so that a
   // graph of them can be replayed.
   int step();
+  // Whether several of these in a row, n_ahead = 0, 1, …, evaluate as many tokens, choosing the
+  // likeliest in between and handing it to the host (sample_greedy() chooses behind the last): it
+  // takes a third of what lies between two tokens otherwise.
+  bool can_step_greedily() const { return program_ != nullptr && program_->can_embed(); }
+  int step_greedily(int n_ahead, const SampleBuffers& sample);
   const DeviceBuffer<ArgmaxResult>& best_partial() const { return scratch_.best_partial; }
   const DeviceBuffer<int>& position() const { return position_; }
   const DeviceBuffer<float>& logits() const { return scratch_.logits; }

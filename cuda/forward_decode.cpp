@@ -14,6 +14,11 @@ int Forward::step() {
   return enqueue_token(true);
 }
 
+int Forward::step_greedily(int n_ahead, const SampleBuffers& sample) {
+  program_->run_greedy(n_ahead, sample, stream_);
+  return program_->n_blocks();
+}
+
 // One token, in one kernel where there is a program, otherwise as a chain: five products a layer
 // and what lies between them. No argument of a launch depends on the position. Returns how many
 // parts of the best logit, where wanted, lie in best_partial().

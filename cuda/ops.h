@@ -415,10 +415,12 @@ void begin_sampling(const SampleBuffers& buffers,
                     cudaStream_t stream);
 // Chooses the token at *position + 1, writes it there and into the ring, and moves *position.
 void sample_token(const SampleBuffers& buffers, cudaStream_t stream);
-// The same for a chain that is_greedy(), from what norm_head left in partial (n_partial).
+// The same for a chain that is_greedy(), from what norm_head left in partial (n_partial), of the
+// token at *position + n_ahead + 1.
 void sample_greedy(const SampleBuffers& buffers,
                    const ArgmaxResult* partial,
                    int n_partial,
+                   int n_ahead,
                    cudaStream_t stream);
 // Whether the greatest logit is chosen, as it is.
 inline bool is_greedy(const CommonChain& chain) {

@@ -13,7 +13,7 @@ namespace {
 // two, few enough that the end of a text costs little.
 constexpr int kAhead = 3;
 // Tokens of one graph, as long as so many may follow: from one graph to the next takes 4.5 us.
-constexpr int kTogether = 4;
+constexpr int kTogether = 6;
 static_assert(2 * (kAhead + kTogether) < kSampleRing);
 
 }  // namespace
@@ -45,17 +45,24 @@ std::size_t SamplingLoop::bytes_needed(int n_vocab) {
 void SamplingLoop::prepare(bool greedy) {
   Steps& steps = greedy ? greedy_steps_ : steps_;
   if (steps.one.get() != nullptr) return;
-  const auto enqueue_step = [&] {
-    const int n_partial = forward_.step();
-    if (greedy)
-      sample_greedy(buffers_, forward_.best_partial().data(), n_partial, stream_);
-    else
-      sample_token(buffers_, stream_);
+  const auto enqueue_steps = [&](int n) {
+    const ArgmaxResult* partial = forward_.best_partial().data();
+    if (greedy && forward_.can_step_greedily()) {
+      int n_partial = 0;
+      for (int i = 0; i < n; ++i) n_partial = forward_.step_greedily(i, buffers_);
+      sample_greedy(buffers_, partial, n_partial, n - 1, stream_);
+      return;
+    }
+    for (int i = 0; i < n; ++i) {
+      const int n_partial = forward_.step();
+      if (greedy)
+        sample_greedy(buffers_, partial, n_partial, 0, stream_);
+      else
+        sample_token(buffers_, stream_);
+    }
   };
-  steps.one = GraphExec::capture(stream_, enqueue_step);
-  steps.several = GraphExec::capture(stream_, [&] {
-    for (int i = 0; i < kTogether; ++i) enqueue_step();
-  });
+  steps.one = GraphExec::capture(stream_, [&] { enqueue_steps(1); });
+  steps.several = GraphExec::capture(stream_, [&] { enqueue_steps(kTogether); });
 }
 
 void SamplingLoop::start(const CommonChain& chain,

@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "cuda/kernels/gemv_params.h"
+#include "cuda/layout.h"
 #include "cuda/token_shapes.h"
 #include "model/model.h"
 
@@ -144,6 +145,7 @@ TokenProgram::TokenProgram(const Model& model,
   auto [shapes, steps, has_v_step] = token_steps(weights, n_blocks);
   if (shapes.size() > kTokenMostShapes) return;
   types_ = integer_types(shapes);
+  can_embed_ = has_type(kind_, types_, weights.token_embd.dtype);
 
   // Shared memory of a block: the ring gets what the rest leaves. x ends with a slot.
   const auto x_of = [this](int cols, bool is_halves) {
@@ -151,7 +153,8 @@ TokenProgram::TokenProgram(const Model& model,
   };
   const std::size_t x_bytes =
       std::max({token_attention_bytes(c.head_dim), x_of(std::max(c.n_embd, c.q_size()), false),
-                x_of(c.n_ff, hands_on_halves(kind_))});
+                x_of(c.n_ff, hands_on_halves(kind_)),
+                static_cast<std::size_t>(c.n_embd) * sizeof(float)});  // an embedding
   Layout rest(16);
   const std::size_t x_start = rest.take(x_bytes);
   const std::size_t residual_start = rest.take(static_cast<std::size_t>(c.n_embd) * sizeof(float));
@@ -182,7 +185,12 @@ TokenProgram::TokenProgram(const Model& model,
                    size_of(c, static_cast<TokenVector>(i))};
   const auto data = [&](TokenVector v) { return vectors_[static_cast<int>(v)].data; };
   const Tiles tiles = tiles_of(c);
-  params_ = {.shapes = reinterpret_cast<const TokenShape*>(base + places.shapes),
+  params_ = {.origin = {.embeds = false,
+                        .n_ahead = 0,
+                        .dtype = weights.token_embd.dtype,
+                        .table = planes_of(weights.token_embd),
+                        .sample = {}},
+             .shapes = reinterpret_cast<const TokenShape*>(base + places.shapes),
              .steps = reinterpret_cast<const TokenStep*>(base + places.steps),
              .norms = reinterpret_cast<const TokenNorms*>(base + places.norms),
              .n_shapes = static_cast<int>(shapes.size()),
@@ -245,28 +253,35 @@ TokenProgram::TokenProgram(const Model& model,
   stream.synchronize();  // they go
 }
 
-void TokenProgram::launch(int first_phase,
+void TokenProgram::launch(TokenParams params,
+                          int first_phase,
                           int end_phase,
-                          cudaStream_t stream,
-                          unsigned long long* times) const {
+                          cudaStream_t stream) const {
   HAIKUDA_CHECK(0 <= first_phase && first_phase < end_phase && end_phase <= head_phase() + 1);
-  TokenParams params = params_;
   params.first_phase = first_phase, params.end_phase = end_phase;
-  params.times = times;
   launch_token(params, kind_, types_, warp_units_, n_blocks_, shared_bytes_, stream);
 }
 
 void TokenProgram::run(bool want_logits, cudaStream_t stream) const {
-  launch(0, want_logits ? head_phase() + 1 : head_phase(), stream, nullptr);
+  launch(params_, 0, want_logits ? head_phase() + 1 : head_phase(), stream);
+}
+
+void TokenProgram::run_greedy(int n_ahead, const SampleBuffers& sample, cudaStream_t stream) const {
+  HAIKUDA_CHECK(can_embed_);
+  TokenParams params = params_;
+  params.origin.embeds = true, params.origin.n_ahead = n_ahead, params.origin.sample = sample;
+  launch(params, 0, head_phase() + 1, stream);
 }
 
 void TokenProgram::run_phase(int phase, cudaStream_t stream) const {
   if (phase % kTokenPhases == kPhaseV && !params_.has_v_step) return;
-  launch(phase, phase + 1, stream, nullptr);
+  launch(params_, phase, phase + 1, stream);
 }
 
 void TokenProgram::run_timed(unsigned long long* times, cudaStream_t stream) const {
-  launch(0, head_phase() + 1, stream, times);
+  TokenParams params = params_;
+  params.times = times;
+  launch(params, 0, head_phase() + 1, stream);
 }
 
 void TokenProgram::end_token(cudaStream_t stream) const {

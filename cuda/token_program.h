@@ -41,6 +41,12 @@ class TokenProgram {
 
   // Enqueues a token: buffers.logits and best, where wanted.
   void run(bool want_logits, cudaStream_t stream) const;
+  // Whether run_greedy() can do the same from the token itself, without an embedding in buffers.x:
+  // the table has a type that the kernel knows. n_ahead launches go before, since the token at
+  // *position, in sample.tokens; from the second on the token is what the launch before found
+  // likeliest, and goes to the host.
+  bool can_embed() const { return can_embed_; }
+  void run_greedy(int n_ahead, const SampleBuffers& sample, cudaStream_t stream) const;
   // The same phase by phase, by the same kernel with the same bits, for whoever looks: layer l's
   // begin with l · kTokenPhases. buffers.x is the residual, to which the caller adds the deltas;
   // end_token() follows the last.
@@ -71,7 +77,7 @@ class TokenProgram {
                const TokenBuffers& buffers,
                int n_blocks,
                const Stream& stream);
-  void launch(int first_phase, int end_phase, cudaStream_t stream, unsigned long long* times) const;
+  void launch(TokenParams params, int first_phase, int end_phase, cudaStream_t stream) const;
 
   int n_blocks_;
   TokenKind kind_;
@@ -79,6 +85,7 @@ class TokenProgram {
   DeviceBuffer<std::byte> storage_;  // steps, layers, and what is handed on
   TokenParams params_{};
   Vector vectors_[kTokenVectors] = {};
+  bool can_embed_ = false;
   int warp_units_ = 0;            // of a slot, at a time
   std::size_t shared_bytes_ = 0;  // 0: it does not fit
 };

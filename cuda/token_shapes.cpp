@@ -254,15 +254,21 @@ TokenKind kind_of(const DeviceWeights& weights) {
   return suits ? kind : TokenKind::none;
 }
 
+bool has_type(TokenKind kind, IntegerTypes types, DType dtype) {
+  if (token_kind(dtype) != kind) return false;
+  if (kind != TokenKind::integers || types == IntegerTypes::all) return true;
+  if (dtype == DType::Q8_0) return true;
+  return types == IntegerTypes::q4_k_m &&
+         (dtype == DType::Q5_0 || dtype == DType::Q4_K || dtype == DType::Q6_K);
+}
+
 IntegerTypes integer_types(std::span<const TokenShape> shapes) {
-  const auto all_of = [&](std::initializer_list<DType> types) {
-    return std::all_of(shapes.begin(), shapes.end(), [&](const TokenShape& s) {
-      return std::find(types.begin(), types.end(), s.dtype) != types.end();
-    });
-  };
-  return all_of({DType::Q8_0})                                          ? IntegerTypes::q8_0
-         : all_of({DType::Q8_0, DType::Q5_0, DType::Q4_K, DType::Q6_K}) ? IntegerTypes::q4_k_m
-                                                                        : IntegerTypes::all;
+  for (const IntegerTypes types : {IntegerTypes::q8_0, IntegerTypes::q4_k_m})
+    if (std::all_of(shapes.begin(), shapes.end(), [types](const TokenShape& s) {
+          return has_type(TokenKind::integers, types, s.dtype);
+        }))
+      return types;
+  return IntegerTypes::all;
 }
 
 TokenSteps token_steps(const DeviceWeights& weights, int n_blocks) {

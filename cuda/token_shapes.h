@@ -32,6 +32,8 @@ TokenSteps token_steps(const DeviceWeights& weights, int n_blocks);
 // That of all matrices together; none: the kernel does not take them.
 TokenKind kind_of(const DeviceWeights& weights);
 
+// Whether a kernel of this kind, for these types, has this one.
+bool has_type(TokenKind kind, IntegerTypes types, DType dtype);
 // The fewest that have those of the shapes.
 IntegerTypes integer_types(std::span<const TokenShape> shapes);
 

@@ -1,4 +1,5 @@
-// What the two kernels of sample_token share: logits after bias and penalties, and their order.
+// What kernels that choose a token share: logits after bias and penalties, their order, and how the
+// host gets a token.
 #pragma once
 
 #include <cfloat>
@@ -57,6 +58,43 @@ constexpr int kMaximaBlockThreads = 256;
 constexpr int kMaximaThreads = kMaximaBlocks * kMaximaBlockThreads;
 constexpr int kGroupLanes = 8;
 static_assert(kMaximaThreads / kGroupLanes == kSampleGroups);
+
+// By one thread: the token becomes the newest of the sequence, and the host gets it. *b.position
+// stays.
+__device__ inline void publish_token(const SampleBuffers& b,
+                                     const CommonChain& chain,
+                                     int token,
+                                     int position) {
+  if (position < b.n_ctx) b.tokens[position] = token;  // otherwise nobody goes on from it
+  if (chain.last_n != 0) atomicAdd(b.counts + token, 1);
+  if (chain.last_n > 0 && position >= chain.last_n)
+    atomicAdd(b.counts + b.tokens[position - chain.last_n], -1);
+
+  const int bad = b.state->first_not_finite;
+  const unsigned sequence = b.state->sequence;
+  volatile SampledToken& slot = b.ring[sequence % kSampleRing];
+  slot.not_finite_id = bad == INT_MAX ? -1 : bad;
+  if (bad != INT_MAX) {
+    slot.not_finite = b.logits[bad];
+    __threadfence_system();
+    token = -1;
+  }
+  *reinterpret_cast<volatile std::uint64_t*>(&slot.token) =
+      std::uint64_t{sequence} << 32 | static_cast<std::uint32_t>(token);
+  b.state->first_not_finite = INT_MAX;
+  b.state->sequence = sequence + 1;
+}
+
+// By n_threads threads, when a logit is not finite: which is the first.
+__device__ inline void find_not_finite(const SampleBuffers& b, int thread, int n_threads) {
+#pragma unroll 1
+  for (int id = thread; id < b.n_vocab; id += n_threads)
+    if (!isfinite(b.logits[id])) atomicMin(&b.state->first_not_finite, id);
+}
+// Of the greatest of all logits.
+__device__ inline int token_of(const ArgmaxResult& best) {
+  return best.index == INT_MAX ? 0 : best.index;
+}
 
 void launch_sample_draw(const SampleBuffers& buffers, cudaStream_t stream);
 

@@ -264,29 +264,6 @@ __device__ int sample(Shared& s, const SampleBuffers& b, const CommonChain& chai
   return drawn(s, chain, logit, n, uniform(chain.seed, n_history, RandomStream::token));
 }
 
-// By one thread: the token becomes the newest of the sequence, and the host gets it.
-__device__ void publish(const SampleBuffers& b, const CommonChain& chain, int token, int position) {
-  if (position < b.n_ctx) b.tokens[position] = token;  // otherwise nobody goes on from it
-  *b.position = position;
-  if (chain.last_n != 0) atomicAdd(b.counts + token, 1);
-  if (chain.last_n > 0 && position >= chain.last_n)
-    atomicAdd(b.counts + b.tokens[position - chain.last_n], -1);
-
-  const int bad = b.state->first_not_finite;
-  const unsigned sequence = b.state->sequence;
-  volatile SampledToken& slot = b.ring[sequence % kSampleRing];
-  slot.not_finite_id = bad == INT_MAX ? -1 : bad;
-  if (bad != INT_MAX) {
-    slot.not_finite = b.logits[bad];
-    __threadfence_system();
-    token = -1;
-  }
-  *reinterpret_cast<volatile std::uint64_t*>(&slot.token) =
-      std::uint64_t{sequence} << 32 | static_cast<std::uint32_t>(token);
-  b.state->first_not_finite = INT_MAX;
-  b.state->sequence = sequence + 1;
-}
-
 __global__ __launch_bounds__(kThreads, 1) void sample_draw_kernel(SampleBuffers b) {
   __shared__ Shared shared;
   let_dependents_start();
@@ -294,14 +271,15 @@ __global__ __launch_bounds__(kThreads, 1) void sample_draw_kernel(SampleBuffers 
   const CommonChain chain = b.state->chain;
   const int position = *b.position + 1;  // of the new token, the number of those before it
   const int token = sample(shared, b, chain, position);
-  if (threadIdx.x == 0) publish(b, chain, token, position);
+  if (threadIdx.x == 0) publish_token(b, chain, token, position), *b.position = position;
 }
 
 constexpr int kGreedyThreads = 256;
 
 __global__ __launch_bounds__(kGreedyThreads) void sample_greedy_kernel(SampleBuffers b,
                                                                        const ArgmaxResult* partial,
-                                                                       int n_partial) {
+                                                                       int n_partial,
+                                                                       int n_ahead) {
   __shared__ bool has_bad;
   let_dependents_start();
   wait_for_predecessors();
@@ -310,13 +288,15 @@ __global__ __launch_bounds__(kGreedyThreads) void sample_greedy_kernel(SampleBuf
   best = block_argmax(best);
   if (threadIdx.x == 0) has_bad = best.n_not_finite > 0;
   __syncthreads();
-  if (has_bad) {  // look for the first
-    for (int id = threadIdx.x; id < b.n_vocab; id += kGreedyThreads)
-      if (!isfinite(b.logits[id])) atomicMin(&b.state->first_not_finite, id);
+  if (has_bad) {
+    find_not_finite(b, static_cast<int>(threadIdx.x), kGreedyThreads);
     __syncthreads();
   }
-  if (threadIdx.x == 0)
-    publish(b, b.state->chain, best.index == INT_MAX ? 0 : best.index, *b.position + 1);
+  if (threadIdx.x == 0) {
+    const int position = *b.position + n_ahead + 1;
+    publish_token(b, b.state->chain, token_of(best), position);
+    *b.position = position;
+  }
 }
 
 }  // namespace
@@ -324,9 +304,10 @@ __global__ __launch_bounds__(kGreedyThreads) void sample_greedy_kernel(SampleBuf
 void sample_greedy(const SampleBuffers& buffers,
                    const ArgmaxResult* partial,
                    int n_partial,
+                   int n_ahead,
                    cudaStream_t stream) {
   launch_dependent(sample_greedy_kernel, grid_of(1), kGreedyThreads, 0, stream, buffers, partial,
-                   n_partial);
+                   n_partial, n_ahead);
 }
 
 void launch_sample_draw(const SampleBuffers& buffers, cudaStream_t stream) {

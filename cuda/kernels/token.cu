@@ -9,9 +9,8 @@
 // that one that goes on to the next layer has heard of all others that they are done with this
 // one's values.
 #include "cuda/kernels/launch.cuh"
-#include "cuda/kernels/token_attention.cuh"
+#include "cuda/kernels/token_begin.cuh"
 #include "cuda/kernels/token_halves.cuh"
-#include "cuda/kernels/token_integers.cuh"
 
 namespace haikuda::cuda {
 namespace {
@@ -109,7 +108,7 @@ __device__ void feed(const TokenParams& params,
     }
     if (!knows_part) {
       wait_for_predecessors();  // who wrote the cache
-      part = token_part(params, *static_cast<const volatile int*>(params.position));
+      part = token_part(params, n_past_of(params));
       knows_part = true;
     }
     feed_keys<kDim>(ring, place, turn, params, now.layer, part);
@@ -125,41 +124,6 @@ template <IntegerTypes kTypes, int kUnits>
 struct MultiplierOf<TokenIntegers<kTypes>, kUnits> {
   using type = IntegerMultiplier<kTypes, kUnits / kStepUnits>;
 };
-
-// What the threads that multiply share, and what would occupy registers from phase to phase.
-struct TokenState {
-  XFactsOfBlock facts[2];
-  unsigned first_tag;
-  int n_past;
-  Part part;  // the same in all layers
-};
-
-template <class Type>
-__device__ void begin_token(const TokenParams& params,
-                            const SharedBase& shared,
-                            TokenState& state,
-                            int thread) {
-  wait_for_predecessors();
-  const int n_past = *static_cast<const volatile int*>(params.position);
-  const unsigned n_done = *static_cast<const volatile unsigned*>(params.n_done);
-  if (thread == 0) {
-    state.n_past = n_past;
-    state.part = token_part(params, n_past);
-    state.first_tag = n_done * static_cast<unsigned>(params.n_layers) + 1;
-  }
-  auto* residual = shared.at<float4>(params.residual_start);
-#pragma unroll 1
-  for (int group = thread; group < params.n_embd / kGroupValues; group += kTokenThreads) {
-    const XGroup x = load_group<Type, true>(params.x, group);
-    residual[group] = make_float4(x.low.x, x.low.y, x.high.x, x.high.y);
-  }
-  auto* cos_sin = shared.at<float>(params.cos_sin_start);
-  const int n_dims = params.shape.n_dims;
-#pragma unroll 1
-  for (int i = thread; i < n_dims; i += kTokenThreads)
-    cos_sin[i] = params.cos_sin[std::int64_t{n_past} * n_dims + i];
-  sync_consumers();
-}
 
 // By the warps that multiply: phase after phase.
 template <class Type, int kDim, int kUnits, bool kIsTimed>

@@ -80,6 +80,7 @@ __device__ inline void add_upper_bits(const Upper& upper,
 }
 
 // Each type has
+//   Decoder              of an embedding of the type
 //   kWantsSums, kOrder   of x
 //   plane_bytes(plane)   of a step of a row
 //   offset(plane, u)     of unit u in a step
@@ -89,6 +90,7 @@ __device__ inline void add_upper_bits(const Upper& upper,
 // ---- 32 weights a scale
 
 struct IntegerQ8_0 {
+  using Decoder = DecodeQ8_0;
   static constexpr bool kWantsSums = false;
   static constexpr int kOrder = 0;
   static __device__ constexpr int plane_bytes(int plane) { return one_of<256, 16, 0, 0>(plane); }
@@ -110,8 +112,9 @@ struct IntegerQ8_0 {
 };
 
 // 4 or 5 bits, of which kZero stands for 0, or with a minimum.
-template <bool kHasFifthBits, bool kHasMinimum, int kZero>
+template <class OfType, bool kHasFifthBits, bool kHasMinimum, int kZero>
 struct IntegerNibbles {
+  using Decoder = OfType;
   static constexpr bool kWantsSums = true;
   static constexpr int kOrder = 0;
   static __device__ constexpr int plane_bytes(int plane) {
@@ -138,16 +141,17 @@ struct IntegerNibbles {
                        : scale * (products - static_cast<float>(kZero) * of_x);
   }
 };
-using IntegerQ4_0 = IntegerNibbles<false, false, 8>;
-using IntegerQ4_1 = IntegerNibbles<false, true, 0>;
-using IntegerQ5_0 = IntegerNibbles<true, false, 16>;
-using IntegerQ5_1 = IntegerNibbles<true, true, 0>;
+using IntegerQ4_0 = IntegerNibbles<DecodeQ4_0, false, false, 8>;
+using IntegerQ4_1 = IntegerNibbles<DecodeQ4_1, false, true, 0>;
+using IntegerQ5_0 = IntegerNibbles<DecodeQ5_0, true, false, 16>;
+using IntegerQ5_1 = IntegerNibbles<DecodeQ5_1, true, true, 0>;
 
 // ---- blocks of 256, a step: scales of 16 weights, or of 32 that are halves of two units
 
 // A unit's two scales and minima, of which there are eight of 6 bits each in a block.
-template <bool kHasFifthBits>
+template <class OfType, bool kHasFifthBits>
 struct IntegerK4 {
+  using Decoder = OfType;
   static constexpr bool kWantsSums = true;
   static constexpr int kOrder = 1;
   static __device__ constexpr int plane_bytes(int plane) {
@@ -187,10 +191,11 @@ struct IntegerK4 {
     return low_half(raw[4]) * products - high_half(raw[4]) * minima;
   }
 };
-using IntegerQ4_K = IntegerK4<false>;
-using IntegerQ5_K = IntegerK4<true>;
+using IntegerQ4_K = IntegerK4<DecodeQ4_K, false>;
+using IntegerQ5_K = IntegerK4<DecodeQ5_K, true>;
 
 struct IntegerQ6_K {
+  using Decoder = DecodeQ6_K;
   static constexpr bool kWantsSums = true;
   static constexpr int kOrder = 2;
   static __device__ constexpr int plane_bytes(int plane) { return one_of<128, 16, 64, 2>(plane); }

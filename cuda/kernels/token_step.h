@@ -172,14 +172,26 @@ enum TokenPhase {
 // Of a phase: its begin, x there, rows multiplied, its end.
 constexpr int kTokenMarks = 4;
 
+// A token that the kernel embeds itself, so that nothing lies between two launches: number n_ahead
+// behind that at *position. The first is in sample.tokens; the others are what the launch before
+// found likeliest, and are handed to the host by this one.
+struct TokenOrigin {
+  bool embeds;  // or TokenParams::x is the embedding
+  int n_ahead;
+  DType dtype;  // of the table (n_vocab, n_embd)
+  MatrixPlanes table;
+  SampleBuffers sample;
+};
+
 struct TokenParams {
+  TokenOrigin origin;
   const TokenShape* shapes;  // (n_shapes)
   const TokenStep* steps;    // (n_layers · kTokenSteps + 1)
   const TokenNorms* norms;   // (n_layers)
   int n_shapes, n_layers, n_embd;
   bool has_v_step;  // of any layer
   float eps;
-  float* x;  // (n_embd): in, the embedding, or the residual before first_phase
+  const float* x;  // (n_embd): the embedding, or the residual before first_phase
   // Handed from block to block:
   TaggedPair *qkv, *attended, *attn_delta, *act, *ffn_delta;
   Tagged* partial;

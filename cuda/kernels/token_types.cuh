@@ -6,6 +6,7 @@
 // 1 of lane (g, 0), those with chunks 1 and 3 as elements 2 and 3 of lane (g, 1).
 #pragma once
 
+#include "cuda/device/decoders.cuh"
 #include "cuda/kernels/token_x.cuh"
 
 namespace haikuda::cuda {
@@ -22,8 +23,11 @@ __device__ void total_of(float (&total)[4], const float (&sums)[kChains][4]) {
 }
 
 // Two bytes a weight, which matrix units take as they are: chunks are 8 neighbouring columns.
-template <class Split, void (*kMultiply)(float (&)[4], const std::uint32_t (&)[4], uint2)>
+template <class Split,
+          class OfType,
+          void (*kMultiply)(float (&)[4], const std::uint32_t (&)[4], uint2)>
 struct TokenPlain : Split {
+  using Decoder = OfType;  // of an embedding
   static constexpr bool kIsInteger = false;
   static constexpr int kUnitBytes = 2 * kTokenUnit;
 
@@ -65,8 +69,8 @@ __device__ inline void multiply_f16(float (&sum)[4], const std::uint32_t (&w)[4]
 __device__ inline void multiply_bf16(float (&sum)[4], const std::uint32_t (&w)[4], uint2 x) {
   multiply_add_bf16(sum, w, x.x, x.y);
 }
-using TokenF16 = TokenPlain<SplitIntoHalves, multiply_f16>;
-using TokenBF16 = TokenPlain<SplitIntoBf16, multiply_bf16>;
+using TokenF16 = TokenPlain<SplitIntoHalves, DecodeF16, multiply_f16>;
+using TokenBF16 = TokenPlain<SplitIntoBf16, DecodeBF16, multiply_bf16>;
 
 // Quantized weights, of whatever type a step has: token_integers.cuh.
 template <IntegerTypes kOfTypes>

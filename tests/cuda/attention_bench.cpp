@@ -110,7 +110,7 @@ double tail_us(int n_vocab, bool greedy, bool with_embedding, int n_tokens, cons
                              embed(x.data(), {DType::F16, n_vocab, n_embd, table.data()},
                                    tokens.data(), position.data(), 1, stream.get());
                            if (greedy)
-                             sample_greedy(b, partial.data(), n_partial, stream.get());
+                             sample_greedy(b, partial.data(), n_partial, 0, stream.get());
                            else
                              sample_token(b, stream.get());
                          }
