@@ -91,8 +91,8 @@ class Forward {
   // graph of them can be replayed.
   int step();
   // Whether several of these in a row, n_ahead = 0, 1, …, evaluate as many tokens, choosing the
-  // likeliest in between and handing it to the host (sample_greedy() chooses behind the last): it
-  // takes a third of what lies between two tokens otherwise.
+  // likeliest in between and handing it to the host, without other launches; sample_greedy()
+  // chooses behind the last.
   bool can_step_greedily() const { return program_ != nullptr && program_->can_embed(); }
   int step_greedily(int n_ahead, const SampleBuffers& sample);
   const DeviceBuffer<ArgmaxResult>& best_partial() const { return scratch_.best_partial; }

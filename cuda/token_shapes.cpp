@@ -11,9 +11,9 @@
 namespace haikuda::cuda {
 namespace {
 
-// Bytes on their way to a block (TokenShape::window): as many as its share of the bandwidth needs
-// where the memory is the bound, fewer where the exchange between blocks is, in layers that are not
-// much larger than the ring.
+// Bytes on their way to a block (TokenShape::window): mostly all there is room for where the memory
+// is the bound, fewer where the exchange between blocks is, in layers that are not much larger than
+// the ring.
 constexpr int kBytesOfLarge = 110'000, kBytesOfHead = 57'000, kBytesOfSmall = 28'000;
 constexpr std::size_t kRingsOfLargeLayer = 4;
 constexpr int kLeastSlots = 8;
@@ -122,14 +122,15 @@ int cut_row(TokenShape& shape, int span_units) {
   shape.span_units = span_units;
   shape.n_spans = ceil_of(n_units, span_units);
   shape.last_units = n_units - (shape.n_spans - 1) * span_units;
-  shape.span_steps = steps_of_units(span_units), shape.last_steps = steps_of_units(shape.last_units);
+  shape.span_steps = steps_of_units(span_units),
+  shape.last_steps = steps_of_units(shape.last_units);
   shape.turn_tiles = kTokenGroups / shape.n_spans, shape.turn_spans = kTokenGroups % shape.n_spans;
   constexpr int kRow = kTokenSharers * kIntegerUnits;
   const bool is_row = kRow - kStepUnits < n_units && n_units <= kRow && shape.n_spans == 1 &&
                       dtype_info(shape.dtype).block_elems == kTokenUnit;
-  shape.cut = is_row                                                 ? TokenCut::whole_rows
+  shape.cut = is_row                                                      ? TokenCut::whole_rows
               : n_units % kStepUnits == 0 && span_units % kStepUnits == 0 ? TokenCut::whole_steps
-                                                                     : TokenCut::any;
+                                                                          : TokenCut::any;
   int start = 0, end = 0;
   for (int p = 0; p < kMaxPlanes && plane_bytes(shape.dtype, p, n_units) != 0; ++p) {
     const int row_bytes = rounded_up(plane_bytes(shape.dtype, p, n_units), 16);
@@ -308,7 +309,7 @@ TokenRingSize cut_into_slots(std::span<TokenShape> shapes,
   if (ring.n_slots == 0) return ring;
   const bool is_large = bytes_of_layer(shapes, n_blocks) > kRingsOfLargeLayer * ring.bytes();
   for (TokenShape& s : shapes) {
-    const int bytes_at_once = is_large                           ? kBytesOfLarge
+    const int bytes_at_once = is_large                          ? kBytesOfLarge
                               : s.output == TokenOutput::logits ? kBytesOfHead
                                                                 : kBytesOfSmall;
     s.window = window_of(bytes_at_once, ring, s, n_feeders_of(kind));

@@ -188,7 +188,8 @@ __device__ __forceinline__ void compute(const TokenParams& params,
       if constexpr (Type::kIsInteger) {
         if (!has_x) {
           if (gamma != nullptr)
-            facts.tell<false>(thread, stage_integers<Type>(x, sum, shape, gamma, factors, thread), true);
+            facts.tell<false>(thread, stage_integers<Type>(x, sum, shape, gamma, factors, thread),
+                              true);
           else
             stage_integers<Type>(x, vector, shape, gamma, factors, thread);
         }

@@ -32,8 +32,8 @@ __device__ inline void find_best_of_last(const TokenParams& params, TokenState& 
 #pragma unroll 1
   for (unsigned i = threadIdx.x; i < gridDim.x; i += kTokenThreads) {
     const ArgmaxResult& of_block = params.best[i];
-    best = merged(best, {__ldcg(&of_block.value), __ldcg(&of_block.index),
-                         __ldcg(&of_block.n_not_finite)});
+    best = merged(
+        best, {__ldcg(&of_block.value), __ldcg(&of_block.index), __ldcg(&of_block.n_not_finite)});
   }
   best = block_argmax(best, kTokenThreads, SyncConsumers{});
   if (threadIdx.x == 0) state.best = best;
@@ -67,9 +67,8 @@ __device__ void put_embedding(
   };
   if constexpr (Type::kIsInteger) {
     with_integer_type<Type::kTypes>(
-        origin.dtype, [&]<class OfType>(OfType) __attribute__((always_inline)) {
-          put(Use<typename OfType::Decoder>{});
-        });
+        origin.dtype, [&]<class OfType>(OfType)
+                          __attribute__((always_inline)) { put(Use<typename OfType::Decoder>{}); });
   } else {
     put(Use<typename Type::Decoder>{});
   }

@@ -93,8 +93,8 @@ class TokenRing {
   __device__ void wait_until_free(const RingPlace& place) const {
     wait(free(place), place.parity ^ 1);
   }
-  // By each lane that has read the slot, for those of so many of the block's warps. All lanes say so
-  // themselves, which costs nothing and which racecheck can follow.
+  // By each lane that has read the slot, for those of so many of the block's warps. All lanes say
+  // so themselves, which costs nothing and which racecheck can follow.
   __device__ void say_free(const RingPlace& place, int n_warps) const {
     arrive(free(place), n_warps);
   }

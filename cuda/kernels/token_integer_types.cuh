@@ -53,11 +53,15 @@ class UnitSum {
     for (int i = 0; i < 4; ++i)
 #pragma unroll
       for (int p = 0; p < kActivationPlanes; ++p)
-        plane_[p] = kIsSigned ? dot4(w[i], x[p][i], plane_[p])
-                              : dot4_of_unsigned(w[i], x[p][i], plane_[p]);
+        plane_[p] =
+            kIsSigned ? dot4(w[i], x[p][i], plane_[p]) : dot4_of_unsigned(w[i], x[p][i], plane_[p]);
   }
-  __device__ int sum() const { return 256 * plane_[0] + plane_[1]; }
-  __device__ float total() const { return static_cast<float>(sum()); }
+  __device__ int sum() const {
+    return 256 * plane_[0] + plane_[1];
+  }
+  __device__ float total() const {
+    return static_cast<float>(sum());
+  }
 
  private:
   static_assert(kActivationPlanes == 2);
@@ -118,15 +122,14 @@ struct IntegerNibbles {
   static constexpr bool kWantsSums = true;
   static constexpr int kOrder = 0;
   static __device__ constexpr int plane_bytes(int plane) {
-    return one_of<128, kHasMinimum ? 32 : 16, kHasFifthBits ? 32 : 0, 0>(plane);
+    return one_of < 128, kHasMinimum ? 32 : 16, kHasFifthBits ? 32 : 0, 0 > (plane);
   }
   static __device__ int halves_change(int) { return 0; }
-  static __device__ int offset(int plane, int u) {
-    return plane_bytes(plane) / kStepUnits * u;
-  }
+  static __device__ int offset(int plane, int u) { return plane_bytes(plane) / kStepUnits * u; }
   static __device__ void load(RawUnit& raw, const UnitInSlot& from, int) {
     load_words(raw, from.plane[0]);
-    raw[4] = kHasMinimum ? load_word<std::uint32_t>(from.plane[1]) : load_word<std::uint16_t>(from.plane[1]);
+    raw[4] = kHasMinimum ? load_word<std::uint32_t>(from.plane[1])
+                         : load_word<std::uint16_t>(from.plane[1]);
     if constexpr (kHasFifthBits) raw[5] = load_word<std::uint32_t>(from.plane[2]);
   }
   static __device__ float multiply(const RawUnit& raw, const UnitX& x, int) {
@@ -155,7 +158,7 @@ struct IntegerK4 {
   static constexpr bool kWantsSums = true;
   static constexpr int kOrder = 1;
   static __device__ constexpr int plane_bytes(int plane) {
-    return one_of<128, 16, kHasFifthBits ? 32 : 0, 0>(plane);
+    return one_of < 128, 16, kHasFifthBits ? 32 : 0, 0 > (plane);
   }
   static __device__ int halves_change(int) { return 0; }
   static __device__ int offset(int plane, int u) {
@@ -184,8 +187,8 @@ struct IntegerK4 {
     const auto field = [bits](int i) { return static_cast<int>(bits >> 6 * i & 63u); };
     const auto scaled = [](int sum, int scale) { return static_cast<float>(sum * scale); };
     const int high_sum = kHasFifthBits ? of_high.sum() : of_high.sum() >> 4;
-    const float products = x.low_scale * scaled(of_low.sum(), field(0)) +
-                           x.high_scale * scaled(high_sum, field(2));
+    const float products =
+        x.low_scale * scaled(of_low.sum(), field(0)) + x.high_scale * scaled(high_sum, field(2));
     const float minima =
         static_cast<float>(field(1)) * x.low_sum + static_cast<float>(field(3)) * x.high_sum;
     return low_half(raw[4]) * products - high_half(raw[4]) * minima;

@@ -197,22 +197,17 @@ class IntegerMultiplier {
         }
         // Spans begin at multiples of 16 bytes of each plane but the fourth.
         constexpr int kFourth = Type::plane_bytes(3);
-        if constexpr (kFourth != 0)
-          unit.plane[3] += visit.span * part.span_steps * kFourth % 16;
+        if constexpr (kFourth != 0) unit.plane[3] += visit.span * part.span_steps * kFourth % 16;
         Type::load(raw_[j][row], unit, in_step);
       }
     }
   }
   // Of a step, or of nothing.
   template <class Type, TokenCut kCut>
-  __device__ __forceinline__ void load_x(UnitX& x,
-                                         const Visit& visit,
-                                         const Part& part,
-                                         const XOfLane<Type>& lane,
-                                         int j) const {
+  __device__ __forceinline__ void load_x(
+      UnitX& x, const Visit& visit, const Part& part, const XOfLane<Type>& lane, int j) const {
     int at = visit.step + j;
-    if constexpr (kCut != TokenCut::whole_rows)
-      at += visit.span * part.span_steps;
+    if constexpr (kCut != TokenCut::whole_rows) at += visit.span * part.span_steps;
     if (kCut == TokenCut::any && visit.step + j >= visit.end_step)
       at = steps_of_units(shape_.cols / kTokenUnit);
     at *= kStepXBytes;

@@ -97,13 +97,12 @@ __device__ inline void clear_behind(std::uint8_t* to, int n_units, int thread) {
 // find out about a unit they tell each other. Of several groups at once none waits for the one
 // before. Tells the sum of the squares, before gamma.
 template <class Type, class Source>
-__device__ __forceinline__ XFacts stage_integers(
-    std::uint8_t* to,
-    const Source& in,
-    const TokenShape& shape,
-    const float* gamma,
-    const XGroup& first_factors,
-    int thread) {
+__device__ __forceinline__ XFacts stage_integers(std::uint8_t* to,
+                                                 const Source& in,
+                                                 const TokenShape& shape,
+                                                 const float* gamma,
+                                                 const XGroup& first_factors,
+                                                 int thread) {
   constexpr int kLoadsAhead = Source::kHasGamma ? 4 : 5;
   const int n = shape.cols / kGroupValues;
   const bool wants_sums = shape.wants_sums;

@@ -109,7 +109,7 @@ struct TokenPlane {
 
 // Integers: how the two warps that share a slot share out its steps. Whole rows, of types with a
 // scale a unit: a half each, kIntegerUnits at most, with x in registers. Whole steps: half of them
-// each, one more in turn. Any: a half each, with an eye on where rows end.
+// each, the first warp one more. Any: a half each, with an eye on where rows end.
 enum class TokenCut { whole_rows, whole_steps, any };
 
 // What a step reads and writes. Vectors of a layer have its tag; the first steps of a layer read
