@@ -12,6 +12,7 @@
 #include "cuda/ops.h"
 #include "cuda/probe_tap.h"
 #include "cuda/resources.h"
+#include "cuda/sample_ops.h"
 #include "cuda/token_program.h"
 #include "infer/backend.h"
 #include "model/model.h"

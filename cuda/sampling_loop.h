@@ -6,8 +6,8 @@
 #include <span>
 
 #include "cuda/forward.h"
-#include "cuda/ops.h"
 #include "cuda/resources.h"
+#include "cuda/sample_ops.h"
 #include "infer/common_chain.h"
 
 namespace haikuda::cuda {

@@ -8,8 +8,8 @@
 #include "cuda/device_weights.h"
 #include "cuda/kernels/token_step.h"
 #include "cuda/kv_cache.h"
-#include "cuda/ops.h"
 #include "cuda/resources.h"
+#include "cuda/sample_ops.h"
 
 namespace haikuda::cuda {
 

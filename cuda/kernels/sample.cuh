@@ -6,7 +6,7 @@
 #include <climits>
 #include <cstdint>
 
-#include "cuda/ops.h"
+#include "cuda/sample_ops.h"
 
 namespace haikuda::cuda {
 

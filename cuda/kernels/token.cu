@@ -1,9 +1,9 @@
 // One token through the whole model in one kernel, a block a multiprocessor. Blocks hand vectors to
 // each other through the L2 cache, each value beside a tag (device/tagged.cuh), so that a phase
 // begins for a block as soon as what it needs is there; weights, keys and values arrive all the
-// while, up to a ring ahead (token_feed.cuh), and matrix units multiply them. The residual lies in
-// every block, whose sums are the same everywhere. Bound by memory where matrices are large, by the
-// latency of the exchange where they are small.
+// while, up to a ring ahead (token_feed.cuh); matrix units multiply them, or integer products where
+// they are quantized. The residual lies in every block, whose sums are the same everywhere. Bound
+// by memory where matrices are large, by the latency of the exchange where they are small.
 //
 // No block overwrites what another still has to read: each has rows in every product but v's, so
 // that one that goes on to the next layer has heard of all others that they are done with this

@@ -112,6 +112,17 @@ class TokenRing {
   std::uint8_t* bytes_;
 };
 
+// A group's first slot of a step that begins at `place`, into a visit of slots: `at`, `tile` and
+// `span`.
+template <class Visit>
+__device__ void enter_first_slot(
+    Visit& visit, const TokenRing& ring, const RingPlace& place, int group, int n_spans) {
+  visit.at = place, visit.tile = 0, visit.span = group;
+  ring.advance(visit.at, group);
+#pragma unroll 1
+  for (; visit.span >= n_spans; visit.span -= n_spans) ++visit.tile;
+}
+
 // Where rows lie.
 class RowSource {
  public:

@@ -24,11 +24,7 @@ class IntegerMultiplier {
         shape_(shape),
         x_(tables.shared.template at<std::uint8_t>(tables.params.x_start)),
         thread_(thread) {
-    const int group = thread / kWarpSize / kTokenSharers, n_spans = shape.n_spans;
-    first_ = {place, 0, group, 0, 0};
-    ring_.advance(first_.at, group);
-#pragma unroll 1
-    for (; first_.span >= n_spans; first_.span -= n_spans) ++first_.tile;
+    enter_first_slot(first_, ring_, place, thread / kWarpSize / kTokenSharers, shape.n_spans);
     has_first_ = first_.tile < n_tiles;
     const Part part(shape, thread);
     part.enter_span(first_);
@@ -64,9 +60,7 @@ class IntegerMultiplier {
             run_slots<Type, TokenCut::any>(sums, n_tiles, part);
         });
   }
-  __device__ float factor() const {
-    return 1;
-  }
+  __device__ float factor() const { return 1; }
   // To the next batch of so many tiles, after one of kTokenBatch.
   __device__ void advance(int n_tiles) {
     ring_.advance_far(first_.at, kTokenBatch * shape_.n_spans);

@@ -1,5 +1,5 @@
 // x of a product of the kernel that decodes a token, where weights are quantized: integers of 16
-// bits, 32 values a scale (device/int8.cuh), as matrix units take them. Included by token.cu alone.
+// bits, 32 values a scale (device/int8.cuh). Included by token.cu alone.
 //
 // x of 256 columns is a step: the high, then the low bytes of each of its sixteen 16 columns, in an
 // order in which all lanes that read together do so from different banks; then for each 32 columns

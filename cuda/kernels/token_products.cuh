@@ -43,10 +43,7 @@ class TokenMultiplier {
                            : x_offset_of_lane<false>(lane) + first_unit * x_unit_bytes(false);
     x_ = tables.shared.template at<std::uint8_t>(tables.params.x_start + x);
     is_first_lane_ = lane % 4 == 0;
-    first_ = {place, 0, group};
-    ring_.advance(first_.at, group);
-#pragma unroll 1
-    for (; first_.span >= n_spans_; first_.span -= n_spans_) ++first_.tile;
+    enter_first_slot(first_, ring_, place, group, n_spans_);
     has_first_ = first_.tile < n_tiles;
     is_even_ = is_even_ && has_low_;
     const int part = n_spans_ > kTokenGroups ? group : is_even_ ? first_.span : 0;
@@ -71,9 +68,7 @@ class TokenMultiplier {
       run_slots<false, false>(sums, n_tiles);
   }
   // Of sums: halves are in two columns each.
-  __device__ float factor() const {
-    return has_low_ ? 1.0f : 0.5f;
-  }
+  __device__ float factor() const { return has_low_ ? 1.0f : 0.5f; }
   // To the next batch of so many tiles, after one of kTokenBatch.
   __device__ void advance(int n_tiles) {
     ring_.advance_far(first_.at, kTokenBatch * n_spans_);

@@ -5,10 +5,9 @@
 #include <cuda_runtime_api.h>
 
 #include <cstddef>
-#include <numeric>
 
 #include "cuda/device/planes.h"
-#include "cuda/ops.h"
+#include "cuda/sample_ops.h"
 
 namespace haikuda::cuda {
 

@@ -7,6 +7,7 @@
 
 #include "cuda/layout.h"
 #include "cuda/ops.h"
+#include "cuda/sample_ops.h"
 #include "infer/common_chain.h"
 #include "time_graph.h"
 

@@ -3,7 +3,7 @@
 
 #include <cmath>
 
-#include "cuda/ops.h"
+#include "cuda/sample_ops.h"
 #include "device_array.h"
 #include "support/random.h"
 
