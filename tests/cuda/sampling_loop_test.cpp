@@ -2,6 +2,7 @@
 // takes from the same backend's logits.
 #include <cmath>
 #include <cstring>
+#include <optional>
 
 #include "infer/sampler.h"
 #include "model_pair.h"
@@ -77,6 +78,35 @@ TEST_CASE("sampling loop: the host's tokens", "[cuda][model][loop]") {
   for (const SamplerOptions& options : {SamplerOptions{.temperature = 0}, SamplerOptions{.seed = 1},
                                         SamplerOptions{.temperature = 3, .seed = 2}, penalized}) {
     CAPTURE(options.temperature, options.seed);
+    f.device->truncate(f.n_prompt());
+    CHECK(sampled_on_device(*f.device, options, f.prompt, 20, 1000) == f.want(options, 20));
+  }
+}
+
+// The kernel of a token embeds greedy tokens itself: tables of two bytes a weight, and of types
+// that each of its instances for quantized weights has.
+TEST_CASE("sampling loop: the host's tokens of every kind of weights", "[cuda][model][loop]") {
+  struct Types {
+    DType dtype;
+    std::optional<DType> embedding, richer;
+  };
+  const auto types =
+      GENERATE(Types{DType::BF16, {}, {}}, Types{DType::Q8_0, {}, {}},
+               Types{DType::Q4_K, {}, DType::Q6_K}, Types{DType::Q5_0, DType::Q8_0, DType::Q6_K},
+               Types{DType::Q5_1, {}, {}}, Types{DType::Q5_K, DType::Q4_1, {}});
+  CAPTURE(dtype_name(types.dtype));
+  LoopFixture f({.architecture = "qwen2",
+                 .dtype = types.dtype,
+                 .embedding_dtype = types.embedding,
+                 .richer_dtype = types.richer,
+                 .n_layers = 2,
+                 .n_embd = 512,
+                 .n_heads = 8,
+                 .n_kv_heads = 1,
+                 .n_ff = 1280});
+  for (const SamplerOptions& options :
+       {SamplerOptions{.temperature = 0}, SamplerOptions{.temperature = 3, .seed = 2}}) {
+    CAPTURE(options.temperature);
     f.device->truncate(f.n_prompt());
     CHECK(sampled_on_device(*f.device, options, f.prompt, 20, 1000) == f.want(options, 20));
   }
