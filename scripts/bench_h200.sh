@@ -41,19 +41,46 @@ step() {
   fi
 }
 
+# job NAME SECONDS COMMAND…: the same beside the steps that follow, until finish says how it went.
+names=()
+pids=()
+job() {
+  local name=$1 limit=$2
+  shift 2
+  timeout "$limit" "$@" >"$out/$name.log" 2>&1 </dev/null &
+  names+=("$name") pids+=($!)
+}
+finish() {
+  local i rc
+  for i in "${!names[@]}"; do
+    wait "${pids[$i]}"
+    rc=$?
+    echo "== ${names[$i]}: $(grep -aE 'assertions|^passed' "$out/${names[$i]}.log" | tail -1) $(grep -aoE 'RACECHECK SUMMARY.*' "$out/${names[$i]}.log")"
+    [ $rc -eq 0 ] && continue
+    status=1
+    echo "bench_h200: ${names[$i]} FAILED ($rc)"
+    tail -20 "$out/${names[$i]}.log"
+  done
+}
+
 [ "$device" = cuda ] && nvidia-smi --query-gpu=name,driver_version,clocks.max.sm,memory.total --format=csv,noheader
-step models 150 python3 scripts/bench_rows.py models "$models" "${flags[@]}"
 if [ "$device" = cuda ]; then
   tests=$build/tests/cuda/haikuda_cuda_tests
-  step "ops against the CPU" 90 "$tests" '[ops]' -r compact
-  step "models against the CPU" 90 "$tests" '[model]' -r compact
+  job "ops against the CPU" 240 "$tests" '[ops]~[fused]' -r compact
+  job "fused products against the CPU" 240 "$tests" '[fused]' -r compact
+  job "models against the CPU" 240 "$tests" '[model]' -r compact
   if command -v compute-sanitizer >/dev/null; then
-    HAIKUDA_THIN=1 step racecheck 90 compute-sanitizer --tool racecheck --error-exitcode 1 "$tests" '[sanitize]' -r compact
+    export HAIKUDA_THIN=1
+    for part in '[fused]' '[token]' '~[fused]~[token]'; do
+      job "racecheck of $part" 400 compute-sanitizer --tool racecheck --error-exitcode 1 "$tests" "[sanitize]$part" -r compact
+    done
   else
     echo "bench_h200: racecheck skipped: compute-sanitizer is not on PATH"
   fi
 fi
-step "tokens" 90 python3 scripts/bench_rows.py check "$models" "$binary" "${flags[@]}"
+step models 150 python3 scripts/bench_rows.py models "$models" "${flags[@]}"
+step "tokens" 240 python3 scripts/bench_rows.py check "$models" "$binary" "${flags[@]}"
+finish
 step "rows" 300 python3 scripts/bench_rows.py measure "$models" "$binary" "$out" "${flags[@]}"
 echo "bench_h200: $(($(date +%s) - start)) s, $([ $status -eq 0 ] && echo passed || echo FAILED)"
 exit $status
