@@ -44,7 +44,6 @@ void Forward::decode_shown_phases(bool want_logits) {
     rms_norm(h, x, w.attn_norm, 1, c.n_embd, c.rms_eps, stream_);
     show(Stage::attn_norm, layer, h);
     run(kPhaseQkv);
-    run(kPhaseV);
     read(scratch_.q.data(), TokenVector::q);
     read(scratch_.k.data(), TokenVector::k);
     read(scratch_.v.data(), TokenVector::v);

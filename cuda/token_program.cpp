@@ -13,6 +13,7 @@
 #include "cuda/kernels/gemv_params.h"
 #include "cuda/layout.h"
 #include "cuda/token_shapes.h"
+#include "cuda/token_slots.h"
 #include "model/model.h"
 
 namespace haikuda::cuda {
@@ -31,7 +32,7 @@ Tiles tiles_of(const ModelConfig& c) {
   return {n, ceil_of(group, n)};
 }
 
-// Each has rows in every step but that of v alone (kernels/token.cu says why).
+// Each has rows in every phase (kernels/token.cu says why).
 int blocks_for(const ModelConfig& c) {
   return std::min({n_multiprocessors(), kMostBlocks, kMaxGemvBlocks,
                    pairs_of(c.q_size() + c.kv_size()), pairs_of(c.n_embd), c.n_ff / 4,
@@ -43,7 +44,7 @@ bool sizes_suit(const ModelConfig& c, int n_blocks) {
   const bool has_units =
       c.n_embd % kTokenUnit == 0 && c.n_ff % kTokenUnit == 0 && c.q_size() % kTokenUnit == 0;
   return has_units && c.rope.n_dims % 4 == 0 && c.head_dim % 8 == 0 && c.head_dim <= kTokenDim &&
-         n_blocks >= std::max(c.n_heads, c.n_kv_heads * tiles_of(c).n);
+         n_blocks >= std::max({2, c.n_heads, c.n_kv_heads * tiles_of(c).n});
 }
 
 int size_of(const ModelConfig& c, TokenVector vector) {
@@ -97,7 +98,7 @@ struct TokenProgram::Places {
     const auto n = [](int x) { return static_cast<std::size_t>(x); };
     Layout layout(256);
     shapes = layout.take(kTokenMostShapes * sizeof(TokenShape));
-    steps = layout.take(n(c.n_layers * kTokenSteps + 1) * sizeof(TokenStep));
+    steps = layout.take(n(token_steps_of(c.n_layers)) * sizeof(TokenStep));
     norms = layout.take(n(c.n_layers) * sizeof(TokenNorms));
     n_done = layout.take(sizeof(unsigned));
     // q, k and v follow each other without gaps: they are one vector to who writes them.
@@ -142,7 +143,7 @@ TokenProgram::TokenProgram(const Model& model,
                            const Stream& stream)
     : n_blocks_(n_blocks), kind_(kind_of(weights)) {
   const ModelConfig& c = model.config;
-  auto [shapes, steps, has_v_step] = token_steps(weights, n_blocks);
+  auto [shapes, steps, n_blocks_of_v] = token_steps(weights, n_blocks);
   if (shapes.size() > kTokenMostShapes) return;
   types_ = integer_types(shapes);
   can_embed_ = has_type(kind_, types_, weights.token_embd.dtype);
@@ -169,8 +170,7 @@ TokenProgram::TokenProgram(const Model& model,
   const TokenRingSize ring =
       cut_into_slots(shapes, kind_, most - rest.end(), key_tile_bytes, n_blocks);
   if (ring.n_slots == 0) return;
-  const int n_feeders = n_feeders_of(kind_);
-  HAIKUDA_CHECK(ring.n_slots % kTokenGroups == 0 && ring.n_slots % n_feeders == 0);
+  HAIKUDA_CHECK(ring.n_slots % kTokenGroups == 0 && ring.n_slots % ring.n_feeders == 0);
   const std::size_t ring_bytes = ring.bytes();
   shared_bytes_ = ring_bytes + rest.end();
   warp_units_ = ring.warp_units;
@@ -196,7 +196,7 @@ TokenProgram::TokenProgram(const Model& model,
              .n_shapes = static_cast<int>(shapes.size()),
              .n_layers = c.n_layers,
              .n_embd = c.n_embd,
-             .has_v_step = has_v_step,
+             .n_blocks_of_v = n_blocks_of_v,
              .eps = c.rms_eps,
              .x = buffers.x,
              .qkv = data(TokenVector::q),
@@ -223,13 +223,14 @@ TokenProgram::TokenProgram(const Model& model,
              .n_tiles = tiles.n,
              .tile_heads = tiles.heads,
              .n_splits = std::min(n_blocks_ / (c.n_kv_heads * tiles.n), kTokenSplits),
-             .keys_alone = kTokenKeysAlone,
+             .keys_alone = std::min(ring.n_slots * key_tiles * kKeyRows + kTokenKeysBeyondRing,
+                                    kTokenKeysAlone),
              .key_tiles = key_tiles,
              .slots_of_key_tile = ceil_of(1 << 16, key_tiles),
              .first_phase = 0,
              .end_phase = 0,
              .times = nullptr,
-             .n_feeders = n_feeders,
+             .n_feeders = ring.n_feeders,
              .n_slots = ring.n_slots,
              .slot_bytes = ring.slot_bytes,
              .x_start = static_cast<int>(ring_bytes + x_start),
@@ -274,7 +275,6 @@ void TokenProgram::run_greedy(int n_ahead, const SampleBuffers& sample, cudaStre
 }
 
 void TokenProgram::run_phase(int phase, cudaStream_t stream) const {
-  if (phase % kTokenPhases == kPhaseV && !params_.has_v_step) return;
   launch(params_, phase, phase + 1, stream);
 }
 

@@ -38,10 +38,6 @@ __device__ inline void copy_async_16_or_zeros(void* shared, const void* global, 
       is_there ? *static_cast<const uint4*>(global) : make_uint4(0, 0, 0, 0);
 #endif
 }
-// A line of memory on its way into the L2 cache.
-__device__ inline void prefetch_to_l2(const void* global) {
-  asm volatile("prefetch.global.L2 [%0];" ::"l"(global));
-}
 // Ends a group: the copies since the last call.
 __device__ inline void commit_copies() {
 #if __CUDA_ARCH__ >= 800

@@ -9,6 +9,7 @@
 namespace haikuda::cuda {
 
 using CopyBarrier = std::uint64_t;
+using CachePolicy = std::uint64_t;
 
 __device__ inline std::uint32_t shared_address(const void* shared) {
   return static_cast<std::uint32_t>(__cvta_generic_to_shared(shared));
@@ -71,15 +72,19 @@ __device__ inline void arrive_when_copied(CopyBarrier* barrier) {
 __device__ inline void order_before_bulk_copies() {
   asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
 }
+// Of bytes that are read once and then not for long: they leave the L2 cache before all others.
+__device__ inline CachePolicy evict_first() {
+  CachePolicy policy;
+  asm("createpolicy.fractional.L2::evict_first.b64 %0;" : "=l"(policy));
+  return policy;
+}
 // n_bytes, announced to the barrier by this thread; it and both addresses are multiples of 16.
-__device__ inline void copy_bulk(void* shared,
-                                 const void* global,
-                                 unsigned n_bytes,
-                                 CopyBarrier* barrier) {
+__device__ inline void copy_bulk(
+    void* shared, const void* global, unsigned n_bytes, CopyBarrier* barrier, CachePolicy policy) {
   asm volatile(
-      "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::
-          "r"(shared_address(shared)),
-      "l"(global), "r"(n_bytes), "r"(shared_address(barrier))
+      "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes.L2::cache_hint"
+      " [%0], [%1], %2, [%3], %4;" ::"r"(shared_address(shared)),
+      "l"(global), "r"(n_bytes), "r"(shared_address(barrier)), "l"(policy)
       : "memory");
 }
 // Whether its phase of this parity has ended, that of the first being 0; asked for a while.
@@ -103,7 +108,10 @@ __device__ inline void arrive(CopyBarrier*, int) {}
 __device__ inline void announce_bytes(CopyBarrier*, unsigned) {}
 __device__ inline void arrive_when_copied(CopyBarrier*) {}
 __device__ inline void order_before_bulk_copies() {}
-__device__ inline void copy_bulk(void*, const void*, unsigned, CopyBarrier*) {}
+__device__ inline CachePolicy evict_first() {
+  return 0;
+}
+__device__ inline void copy_bulk(void*, const void*, unsigned, CopyBarrier*, CachePolicy) {}
 __device__ inline bool has_ended(CopyBarrier*, unsigned) {
   return true;
 }

@@ -5,9 +5,8 @@
 // they are quantized. The residual lies in every block, whose sums are the same everywhere. Bound
 // by memory where matrices are large, by the latency of the exchange where they are small.
 //
-// No block overwrites what another still has to read: each has rows in every product but v's, so
-// that one that goes on to the next layer has heard of all others that they are done with this
-// one's values.
+// No block overwrites what another still has to read: each has rows in every phase, so that one
+// that goes on to the next layer has heard of all others that they are done with this one's values.
 #include "cuda/kernels/launch.cuh"
 #include "cuda/kernels/token_begin.cuh"
 #include "cuda/kernels/token_halves.cuh"
@@ -30,13 +29,14 @@ struct PhaseCounter {
     ++phase, ++of_layer;
     if (of_layer == kTokenPhases) of_layer = 0, ++layer;
   }
-  // The product that comes first in it.
-  __device__ int step() const {
-    return layer * kTokenSteps + (of_layer <= kPhaseAttend ? of_layer : of_layer - 1);
-  }
-  __device__ bool is_left_out(const TokenTables& tables) const {
-    return of_layer == kPhaseV &&
-           (!tables.params.has_v_step || tables.step_at(step()).data[0] == nullptr);
+  // The block's product in it, if that is no attention.
+  __device__ int step(const TokenTables& tables) const {
+    static_assert(int{kPhaseOutput} == int{kTokenOutput} && int{kPhaseDown} == int{kTokenDown});
+    const int step = layer * kTokenSteps + of_layer;
+    const bool takes_v = of_layer == kPhaseQkv &&
+                         static_cast<int>(blockIdx.x) < tables.params.n_blocks_of_v &&
+                         tables.step_at(step + kTokenV).data[0] != nullptr;
+    return takes_v ? step + kTokenV : step;
   }
 };
 
@@ -68,9 +68,9 @@ __device__ void copy_table(void* to, const void* from, std::size_t bytes) {
 __device__ void prepare_shared(const TokenParams& params) {
   std::uint8_t* shared = dynamic_shared();
   const int thread = static_cast<int>(threadIdx.x);
-  const int n_steps = params.n_layers * kTokenSteps + 1;
   copy_table(shared + params.shapes_start, params.shapes, sizeof(TokenShape) * params.n_shapes);
-  copy_table(shared + params.steps_start, params.steps, sizeof(TokenStep) * n_steps);
+  copy_table(shared + params.steps_start, params.steps,
+             sizeof(TokenStep) * token_steps_of(params.n_layers));
   if (thread < params.n_slots) {
     auto* barriers =
         reinterpret_cast<CopyBarrier*>(shared + thread * params.slot_stride() + params.slot_bytes);
@@ -100,9 +100,8 @@ __device__ void feed(const TokenParams& params,
   Part part{};
   bool knows_part = false;
   for (PhaseCounter now(params.first_phase); now.phase < params.end_phase; ++now) {
-    const int step = now.step();
-    if (now.is_left_out(tables)) continue;
     if (now.of_layer != kPhaseAttend) {
+      const int step = now.step(tables);
       feed_step(ring, place, turn, tables.step_at(step), tables.shape_at(step), params.n_feeders);
       continue;
     }
@@ -142,7 +141,6 @@ __device__ __forceinline__ void compute(const TokenParams& params,
     const TokenTables here{params, shared.again()};
     const int thread = consumer_now();
     const unsigned tag = state.first_tag + static_cast<unsigned>(layer);
-    if (now.is_left_out(here)) continue;
     mark(0);
     if (of_layer == kPhaseAttend) {
       attend<Type, kDim>(params, here, place, layer, state.part, state.n_past, tag, thread);
@@ -150,18 +148,14 @@ __device__ __forceinline__ void compute(const TokenParams& params,
       mark(3);
       continue;
     }
-    const int index = now.step();
+    const int index = now.step(here);
     const TokenStep& step = here.step_at(index);
     const TokenShape& shape = here.shape_at(index);
     const TokenFlow& flow = shape.flow;
     const float* gamma = step.gamma;
-    // In the first phase of a launch nobody has handed on what would be added, and what v needs
-    // has been added, and put in its place, for q and k.
-    const bool is_first = phase == params.first_phase, is_v = of_layer == kPhaseV;
-    const bool has_x = is_v && !is_first;
     // The thread's first, now: an answer takes long.
     XGroup factors{};
-    if (gamma != nullptr && !has_x)
+    if (gamma != nullptr)
       factors = load_group<Type>(gamma, min(thread, shape.cols / kGroupValues - 1));
     const TokenShare share(shape);
     const unsigned in_tag = tag - static_cast<unsigned>(flow.in_layers_before);
@@ -177,22 +171,21 @@ __device__ __forceinline__ void compute(const TokenParams& params,
     TokenRing(here).advance_far(place, n_tiles * shape.n_spans);
 
     auto* x = here.shared.at<std::uint8_t>(params.x_start);
-    const TaggedPair* in = is_v || (is_first && gamma != nullptr) ? nullptr : flow.in;
+    // In the first phase of a launch nobody has handed on what would be added.
+    const TaggedPair* in = phase == params.first_phase && gamma != nullptr ? nullptr : flow.in;
     const TokenX vector{in, in_tag};
     const TokenResidual sum{in, in_tag, here.shared.at<float4>(params.residual_start)};
     // Those of the last step are still being read.
-    XFactsOfBlock& facts = state.facts[(has_x ? index - 1 : index) % 2];
+    XFactsOfBlock& facts = state.facts[phase % 2];
     // x to its place, and what it is multiplied by.
     const auto put_x = [&]() __attribute__((always_inline)) {
       float scale = 1;
       if constexpr (Type::kIsInteger) {
-        if (!has_x) {
-          if (gamma != nullptr)
-            facts.tell<false>(thread, stage_integers<Type>(x, sum, shape, gamma, factors, thread),
-                              true);
-          else
-            stage_integers<Type>(x, vector, shape, gamma, factors, thread);
-        }
+        if (gamma != nullptr)
+          facts.tell<false>(thread, stage_integers<Type>(x, sum, shape, gamma, factors, thread),
+                            true);
+        else
+          stage_integers<Type>(x, vector, shape, gamma, factors, thread);
         sync_consumers();
       } else {
         const auto stage = [&](const TokenResidual& of_sum, float by) {

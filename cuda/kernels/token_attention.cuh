@@ -138,7 +138,7 @@ __device__ void attend_part(const TokenParams& params,
     parts.values[warp][t][16 * k + g + 8] = seen.values[k][2] + seen.values[k][3];
   }
   sync_consumers();
-  hand_on<Type>(params, parts, partial_of(params, static_cast<int>(blockIdx.x)), part, tag, thread);
+  hand_on<Type>(params, parts, partial_of(params, attention_block()), part, tag, thread);
 }
 
 // The block's head: the sum of what all splits of its keys have found.
@@ -223,7 +223,7 @@ __device__ __forceinline__ void attend(const TokenParams& params,
   auto& parts = *tables.shared.at<AttendedParts<kDim>>(params.x_start);
   if (part.n_here > 0)
     attend_part<Type>(params, tables, parts, place, layer, part, n_past, tag, thread);
-  const int block = static_cast<int>(blockIdx.x);
+  const int block = attention_block();
   if (part.n_splits > 1 && block < params.shape.n_heads) {
     sync_consumers();
     combine_splits<Type, kDim>(params, reinterpret_cast<float*>(&parts), block, part.n_splits, tag,

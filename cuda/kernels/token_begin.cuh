@@ -114,8 +114,8 @@ __device__ void begin_token(const TokenParams& params,
   for (int i = thread; i < n_dims; i += kTokenThreads)
     cos_sin[i] = params.cos_sin[std::int64_t{n_past} * n_dims + i];
   sync_consumers();
-  // The last block, since the first ones attend to keys.
-  if (origin.n_ahead > 0 && blockIdx.x == gridDim.x - 1) hand_on_token(origin.sample, state);
+  // A block that has neither the most rows nor a head to attend to.
+  if (origin.n_ahead > 0 && blockIdx.x == gridDim.x / 2) hand_on_token(origin.sample, state);
 }
 
 }  // namespace haikuda::cuda

@@ -37,7 +37,7 @@ struct TokenShare {
   int first_pair, n_pairs;
 
   __device__ explicit TokenShare(const TokenShape& shape) {
-    const int block = static_cast<int>(blockIdx.x);
+    const int block = static_cast<int>(blockIdx.x) - shape.first_block;
     first_pair = block * shape.pairs_of_block + min(block, shape.n_longer) * shape.unit;
     n_pairs = shape.pairs_of_block + (block < shape.n_longer ? shape.unit : 0);
   }
@@ -155,9 +155,6 @@ class RowSource {
   const std::uint8_t* data_[3];
 };
 
-// Of a line of memory.
-constexpr int kLineFloats = 32;
-
 // By a warp that copies: its slots of the tiles of one step. A lane asks for a copy of a row, one
 // after the other, 50 cycles each. `turn`: how many slots pass before the feeder's next. No more
 // slots are on their way than keep the memory busy: what waits in its queues delays what blocks
@@ -176,15 +173,12 @@ __device__ inline void feed_step(const TokenRing& ring,
   const TokenCopy& copy = shape.copies[index];
   const int n_spans = shape.n_spans, window = shape.window;
   const int start_in_row = copy.start, row_bytes = copy.row_bytes, span_bytes = copy.span_bytes,
-            copy_bytes = copy.copy_bytes, to = copy.to + row * shape.planes[index].stride;
+            copy_bytes = copy.copy_bytes, to = copy.to + row * copy.stride;
   const int n_all_rows = shape.n_rows;
   const RowSource source(step, shape);
   const TokenShare share(shape);
   const int n_tiles = share.n_tiles();
-  if (step.gamma != nullptr)
-#pragma unroll 1
-    for (int i = lane * kLineFloats; i < shape.cols; i += kWarpSize * kLineFloats)
-      prefetch_to_l2(step.gamma + i);
+  const CachePolicy policy = evict_first();  // so that all else stays there
   int tile = 0, span = turn;  // the feeder's next; no division, which takes as long as a copy
   while (true) {
 #pragma unroll 1
@@ -209,7 +203,7 @@ __device__ inline void feed_step(const TokenRing& ring,
       announce_bytes(full, n_bytes_of_all);
     }
     __syncwarp();
-    if (has_row) copy_bulk(ring.bytes(place) + to, from, n_bytes, full);
+    if (has_row) copy_bulk(ring.bytes(place) + to, from, n_bytes, full, policy);
     __syncwarp();
     ring.advance(place, n_feeders);
     span += n_feeders;

@@ -40,7 +40,7 @@ class IntegerMultiplier {
           const auto load_as = [&]<TokenCut kCut>() __attribute__((always_inline)) {
             load<Type, kCut>(first_, part, Rows<Type, kCut>(shape_, part));
           };
-          if (shape_.cut == TokenCut::any)
+          if (kHasAnyCut<Type> && shape_.cut == TokenCut::any)
             load_as.template operator()<TokenCut::any>();
           else
             load_as.template operator()<TokenCut::whole_rows>();
@@ -52,9 +52,9 @@ class IntegerMultiplier {
     const Part part(shape_, thread_);
     with_integer_type<kTypes>(
         shape_.dtype, [&]<class Type>(Type) __attribute__((always_inline)) {
-          if (shape_.cut == TokenCut::whole_steps)
+          if (!kHasAnyCut<Type> || shape_.cut == TokenCut::whole_steps)
             run_slots<Type, TokenCut::whole_steps>(sums, n_tiles, part);
-          else if (Type::kOrder == 0 && shape_.cut == TokenCut::whole_rows)
+          else if (shape_.cut == TokenCut::whole_rows)
             run_slots<Type, TokenCut::whole_rows>(sums, n_tiles, part);
           else
             run_slots<Type, TokenCut::any>(sums, n_tiles, part);
@@ -68,6 +68,9 @@ class IntegerMultiplier {
   }
 
  private:
+  // Rows of blocks of 256 are whole steps.
+  template <class Type>
+  static constexpr bool kHasAnyCut = Type::kOrder == 0;
   // A chunk of a slot: the first of its steps, and the end of those of the warp.
   struct Visit {
     RingPlace at;

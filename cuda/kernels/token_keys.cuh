@@ -10,13 +10,17 @@ namespace haikuda::cuda {
 
 using attend_token_parts::Part;
 
+// The block's number among those that attend: the last ones first, which have the fewest rows.
+__device__ inline int attention_block() {
+  return static_cast<int>(gridDim.x - 1 - blockIdx.x);
+}
 // Keys and query heads of the block; none where n_here is 0.
 __device__ inline Part token_part(const TokenParams& params, int n_past) {
   namespace parts = attend_token_parts;
   constexpr int kKeysOfStep = 64;
   const parts::Arguments a{nullptr,        nullptr,           {}, params.shape,
                            params.n_tiles, params.tile_heads, {}};
-  const int block = static_cast<int>(blockIdx.x);
+  const int block = attention_block();
   if (n_past <= params.keys_alone) return parts::part_alone(a, n_past, block);
   const int tile = block / params.n_splits, split = block % params.n_splits;
   Part part = parts::part_of_split(a, n_past, kKeysOfStep, tile, split, params.n_splits);
@@ -24,8 +28,6 @@ __device__ inline Part token_part(const TokenParams& params, int n_past) {
   return part;
 }
 
-// 16 keys, or values, that a matrix unit takes.
-constexpr int kKeyRows = 16;
 // Of a slot: tiles of keys, then as many of values. A row of kDim elements and 16 bytes, so that
 // eight of them are in different banks.
 template <int kDim>

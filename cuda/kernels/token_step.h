@@ -30,8 +30,10 @@ constexpr int kTokenSums = kTokenWarps * kTokenBatchRows;
 constexpr int kTokenDim = 128;  // most elements of a head
 constexpr int kTokenHeads = 4;  // query heads of a block that takes a split of the keys
 constexpr int kTokenSplits = 132;
-// Up to so many past keys a block takes one query head and all its keys.
-constexpr int kTokenKeysAlone = 768;
+constexpr int kKeyRows = 16;  // keys, or values, that a matrix unit takes
+// A block takes one query head and all its past keys up to those that the ring holds, a few more,
+// and to the most.
+constexpr int kTokenKeysBeyondRing = 64, kTokenKeysAlone = 448;
 
 // How the kernel multiplies: two bytes a weight as they are, or integers (all quantized types).
 enum class TokenKind { f16, bf16, integers, none };
@@ -90,16 +92,17 @@ struct TokenActOrder {
 };
 constexpr TokenActOrder kActOfF16{8, 2, 16}, kActInOrder{16, 4, 2};
 
-// In front of the steps of a layer; the head follows the last. That of v alone is there when its
-// type is another one than that of q and k.
+// Of a layer; the head is the first step of one more. That of v alone is there when its type is
+// another one than that of q and k: some blocks take it while the others take those.
 enum TokenStepOfLayer { kTokenQkv, kTokenV, kTokenOutput, kTokenGateUp, kTokenDown, kTokenSteps };
 
 // What is copied of each row of a tile: of one of its planes (cuda/layout.h) the bytes of a span,
-// which begin at any multiple of a unit's, from the multiple of 16 before; or the whole row.
+// which begin at any multiple of a unit's, from the multiple of 16 before; or the whole row, or a
+// half of it.
 struct TokenCopy {
   int start, row_bytes;        // in the row: from there, so many in all
   int span_bytes, copy_bytes;  // from span to span; of one
-  int to;                      // in the slot
+  int to, stride;              // in the slot: of the first row, from row to row
 };
 // Where in a slot a plane of the first row is, and how far it is to the next row's.
 struct TokenPlane {
@@ -143,9 +146,13 @@ struct alignas(16) TokenShape {
   int window;                          // slots on their way together, a multiple of n_feeders
   int n_rows;                          // of all matrices
   int first_row[3], first_out[3];      // of each, among all rows and in the output; INT_MAX: none
+  int first_block;                     // of those that take them, all following ones if not v's
   int pairs_of_block, n_longer, unit;  // the first n_longer blocks take `unit` pairs more
 };
 constexpr int kTokenMostShapes = 16;
+__host__ __device__ constexpr int token_steps_of(int n_layers) {
+  return n_layers * kTokenSteps + kTokenV + 1;  // the head's v has no data
+}
 
 // A step of a layer, or the head: where matrices and vectors of its shape lie. Without data: none.
 struct alignas(16) TokenStep {
@@ -159,15 +166,7 @@ struct TokenNorms {
 };
 
 // What a launch computes, in order.
-enum TokenPhase {
-  kPhaseQkv,
-  kPhaseV,
-  kPhaseAttend,
-  kPhaseOutput,
-  kPhaseGateUp,
-  kPhaseDown,
-  kTokenPhases
-};
+enum TokenPhase { kPhaseQkv, kPhaseAttend, kPhaseOutput, kPhaseGateUp, kPhaseDown, kTokenPhases };
 // Of a phase: its begin, x there, rows multiplied, its end.
 constexpr int kTokenMarks = 4;
 
@@ -185,10 +184,10 @@ struct TokenOrigin {
 struct TokenParams {
   TokenOrigin origin;
   const TokenShape* shapes;  // (n_shapes)
-  const TokenStep* steps;    // (n_layers · kTokenSteps + 1)
+  const TokenStep* steps;    // (token_steps_of(n_layers))
   const TokenNorms* norms;   // (n_layers)
   int n_shapes, n_layers, n_embd;
-  bool has_v_step;  // of any layer
+  int n_blocks_of_v;  // which take v alone where it has a step: the first ones
   float eps;
   const float* x;  // (n_embd): the embedding, or the residual before first_phase
   // Handed from block to block:

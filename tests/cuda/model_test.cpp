@@ -108,7 +108,7 @@ TEST_CASE("model: fused decoding computes what its steps compute", "[cuda][model
 TEST_CASE("model: decoding after many tokens", "[cuda][model]") {
   const std::string architecture = GENERATE(as<std::string>{}, "qwen2", "qwen3");
   const DType type = GENERATE(DType::F16, DType::BF16, DType::Q8_0);
-  const int n = GENERATE(100, 767, 1200);
+  const int n = GENERATE(100, 447, 1200);
   constexpr int kMore = 4;
   CAPTURE(architecture, dtype_name(type), n);
   const TinyModel tiny({.architecture = architecture, .dtype = type, .n_ctx = n + kMore});

@@ -14,8 +14,7 @@
 namespace haikuda::cuda {
 namespace {
 
-constexpr const char* kNames[] = {"q, k, v",  "v",    "attention", "output",
-                                  "gate, up", "down", "head"};
+constexpr const char* kNames[] = {"q, k, v", "attention", "output", "gate, up", "down", "head"};
 constexpr int kHead = kTokenPhases;
 
 // Cycles of one launch: of each mark and phase, of all blocks.
@@ -27,7 +26,7 @@ class Times {
   struct Span {
     double mean, most;
   };
-  // From mark `from` to `to`, of the first n_blocks blocks: the mean, and that of the block that
+  // From mark `from` to `to`, of the last n_blocks blocks: the mean, and that of the block that
   // takes longest, over the phases of that kind.
   Span span(int kind, int from, int to, int n_blocks) const {
     Span sum{};
@@ -37,7 +36,7 @@ class Times {
     for (int phase = kind == kHead ? n_phases_ - 1 : kind; phase < end;
          phase += kTokenPhases, ++n) {
       double most = 0;
-      for (int block = 0; block < n_blocks; ++block) {
+      for (int block = n_blocks_ - n_blocks; block < n_blocks_; ++block) {
         const auto cycles = static_cast<double>(at(block, phase, to) - at(block, phase, from));
         sum.mean += cycles / n_blocks;
         most = std::max(most, cycles);
