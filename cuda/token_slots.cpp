@@ -118,8 +118,8 @@ void cut_to_fit(TokenShape& shape, int slot_bytes) {
   cut_row(shape, units);
 }
 
-// Cuts whole rows in two where groups of warps that take slots in turn then have more even shares,
-// as one and a half tiles instead of two or one.
+// Cuts whole rows in two where groups of warps that take slots in turn then have more even shares:
+// of five tiles one group has two, of their ten halves none more than three.
 void even_out(TokenShape& shape) {
   const int half = rounded_up(ceil_of(shape.cols / kTokenUnit, 2), kStepUnits);
   const int most_pairs = shape.pairs_of_block + (shape.n_longer > 0 ? shape.unit : 0);
