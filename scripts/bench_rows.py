@@ -111,7 +111,7 @@ def generated(place, model, *flags, device=None):
 def check_same_runs(place, model):
     n = 3 if place.small else N_RUNS
     runs = {tuple(generated(place, model)["tokens"]) for _ in range(n)}
-    print(f"{model}: {n} runs, {len(runs)} different")
+    print(f"{model}: {n} runs, {'all equal' if len(runs) == 1 else f'{len(runs)} different texts'}")
     return len(runs) == 1
 
 

@@ -78,7 +78,7 @@ class BenchScripts(CommandLineTest):
         table = [line for line in done.stdout.splitlines() if line.startswith("| ")]
         self.assertEqual(len(table), 1 + 12 + 1)  # its head, the rows, the whole process
         self.assertTrue(all("| - |" in line for line in table[1:]))  # no bars
-        self.assertIn("0.5B Q8_0: 3 runs, 1 different", done.stdout)
+        self.assertIn("0.5B Q8_0: 3 runs, all equal", done.stdout)
         self.assertIn("0.5B F16: 16 greedy tokens as on the CPU", done.stdout)
         self.assertEqual(len(list(out.glob("*-tg.json"))), 3)  # the two shapes are one when they are small
         self.assertEqual(len(list(out.glob("*-pp.json"))), 3)
