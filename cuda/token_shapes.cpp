@@ -9,17 +9,10 @@
 #include "cuda/layout.h"
 
 namespace haikuda::cuda {
-namespace {
 
-// Those that take a step.
-struct BlockRange {
-  int first, n;
-};
-
-// Of matrices one after the other, or of alternating gates and ups.
-TokenShape make_shape(TokenOutput output,
-                      std::span<const DeviceTensor> matrices,
-                      BlockRange blocks) {
+TokenShape token_shape(TokenOutput output,
+                       std::span<const DeviceTensor> matrices,
+                       BlockRange blocks) {
   const DeviceTensor& of_all = matrices.front();
   const TokenKind kind = token_kind(of_all.dtype);
   TokenShape shape{};
@@ -43,6 +36,8 @@ TokenShape make_shape(TokenOutput output,
   return shape;
 }
 
+namespace {
+
 class StepList {
  public:
   // Steps of a kind, of so many matrices of a type have one shape, the first output of which is
@@ -61,7 +56,7 @@ class StepList {
     const auto index = static_cast<int>(known - known_.begin());
     if (known == known_.end()) {
       known_.push_back({kind, dtype, matrices.size()});
-      TokenShape shape = make_shape(output, std::span(matrices.begin(), matrices.size()), blocks);
+      TokenShape shape = token_shape(output, std::span(matrices.begin(), matrices.size()), blocks);
       shape.step = kind;
       for (int& out : shape.first_out) out += first_out;
       shapes.push_back(shape);

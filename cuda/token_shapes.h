@@ -5,6 +5,7 @@
 #include <span>
 #include <vector>
 
+#include "cuda/device_tensor.h"
 #include "cuda/device_weights.h"
 #include "cuda/kernels/token_step.h"
 
@@ -20,6 +21,14 @@ constexpr int pairs_of(int rows) {
   return ceil_of(rows, kTokenRows);
 }
 
+// Those that take a step.
+struct BlockRange {
+  int first, n;
+};
+// Rows of matrices one after the other, or of alternating gates and ups, with the same x.
+TokenShape token_shape(TokenOutput output,
+                       std::span<const DeviceTensor> matrices,
+                       BlockRange blocks);
 // The products of a layer by TokenStepOfLayer, then the head. Shapes: rows and bytes, not yet
 // slots (token_slots.h).
 struct TokenSteps {

@@ -64,6 +64,8 @@ MUTATIONS = [
      "  run.text = {};\n  static std::vector<std::string> kept;\n  kept.emplace_back(1 << 14, 'x');\n", "soak"),
     ("a user's special tokens", "src/text/encode_pieces.cpp", "while (match && !of_template.contain(*match)) match",
      "while (false) match", "security"),
+    ("halves of another row", "cuda/token_slots.cpp", "rounded_up(ceil_of(shape.row_stride, 2), 16), rest",
+     "rounded_up(ceil_of(span_bytes, 2), 16), rest", "token_slots"),
 ]
 
 # The same for kernels and what drives them; the last is the test of haikuda_cuda_tests that notices.
@@ -92,7 +94,8 @@ CUDA_MUTATIONS = [
      "argmax: the lowest of equals*"),
 ]
 
-TARGETS = {"hostile_bytes": ["haikuda_tests"], "unit": ["haikuda_tests"], "allocation_failures": ["haikuda_allocation_test"]}
+TARGETS = {"hostile_bytes": ["haikuda_tests"], "unit": ["haikuda_tests"], "allocation_failures": ["haikuda_allocation_test"],
+           "token_slots": ["haikuda_token_slots_test"]}
 
 
 def run(*command):
