@@ -91,7 +91,7 @@ int blocks_of_v(const DeviceWeights& weights, int n_blocks) {
   const auto w = std::find_if(weights.layers.begin(), weights.layers.end(), has_v_step);
   if (w == weights.layers.end()) return 0;
   const auto bytes = [](const DeviceTensor& t) {
-    return static_cast<double>(t.rows) * static_cast<double>(row_bytes(t.dtype, t.cols));
+    return static_cast<double>(matrix_bytes(t.dtype, t.rows, t.cols));
   };
   const double of_v = bytes(w->attn_v), of_all = of_v + bytes(w->attn_q) + bytes(w->attn_k);
   const int n = static_cast<int>(std::lround(n_blocks * of_v / of_all));

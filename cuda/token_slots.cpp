@@ -32,44 +32,46 @@ int odd_number_of(int x, int bytes) {
 
 // ---- a row in slots
 
-// Bytes of each plane that so many units of a row have.
-int plane_bytes(DType dtype, int plane, int n_units) {
-  if (!is_repacked(dtype)) return plane == 0 ? 2 * kTokenUnit * n_units : 0;
-  return n_units * kTokenUnit / dtype_info(dtype).block_elems *
-         block_plane_bytes(dtype)[static_cast<std::size_t>(plane)];
+// Quantized weights: whole rows, a copy each, their planes as they lie in memory. Where what is
+// copied lies in a slot, and the slot's bytes.
+int place_rows(TokenShape& shape, const MatrixPlanes& planes) {
+  const int stride = odd_number_of(shape.row_stride, 32);
+  shape.n_copies = 1;
+  shape.copies[0] = {0, shape.row_stride, 0, shape.row_stride, 0, stride};
+  int start = 0;
+  for (int p = 0; p < kMaxPlanes && planes.row_bytes[p] != 0; ++p) {
+    shape.planes[p] = {start, stride};
+    start += static_cast<int>(planes.row_bytes[p]);
+  }
+  return kTokenTileRows * stride;
 }
-
-// Where what is copied of rows that are cut into spans lies in a slot, and the slot's bytes.
-// Quantized weights: a copy a plane of each row, or whole rows where they are not cut.
-int place_planes(TokenShape& shape) {
-  const int n_units = shape.cols / kTokenUnit;
+// The same of rows that are cut into spans: a copy a plane of each.
+int place_spans(TokenShape& shape, const MatrixPlanes& planes) {
+  const auto block_bytes = block_plane_bytes(shape.dtype);
+  const int n_blocks = shape.span_units * kTokenUnit / dtype_info(shape.dtype).block_elems;
   int start = 0, end = 0;
-  for (int p = 0; p < kMaxPlanes && plane_bytes(shape.dtype, p, n_units) != 0; ++p) {
-    const int row_bytes = rounded_up(plane_bytes(shape.dtype, p, n_units), 16);
-    if (shape.n_spans == 1) {
-      const int stride = odd_number_of(shape.row_stride, 32);
-      shape.n_copies = 1;
-      shape.copies[0] = {0, shape.row_stride, 0, shape.row_stride, 0, stride};
-      shape.planes[p] = {start, stride};
-      end = kTokenTileRows * stride;
-    } else {
-      const int span_bytes = plane_bytes(shape.dtype, p, shape.span_units);
-      const int most_before = (16 - std::gcd(span_bytes, 16)) % 16;
-      const int copy_bytes = rounded_up(span_bytes + most_before, 16);
-      const int stride = p == 0 ? copy_bytes : odd_number_of(copy_bytes, 32);
-      shape.n_copies = p + 1;
-      shape.copies[p] = {start, row_bytes, span_bytes, copy_bytes, end, stride};
-      shape.planes[p] = {end, stride};
-      end += kTokenTileRows * stride;
-    }
+  for (int p = 0; p < kMaxPlanes && planes.row_bytes[p] != 0; ++p) {
+    const auto row_bytes = static_cast<int>(planes.row_bytes[p]);
+    const int span_bytes = n_blocks * block_bytes[static_cast<std::size_t>(p)];
+    const int most_before = (16 - std::gcd(span_bytes, 16)) % 16;
+    const int copy_bytes = rounded_up(span_bytes + most_before, 16);
+    const int stride = p == 0 ? copy_bytes : odd_number_of(copy_bytes, 32);
+    shape.n_copies = p + 1;
+    shape.copies[p] = {start, row_bytes, span_bytes, copy_bytes, end, stride};
+    shape.planes[p] = {end, stride};
     start += row_bytes;
+    end += kTokenTileRows * stride;
   }
   return end;
+}
+int place_planes(TokenShape& shape) {
+  const MatrixPlanes planes = planes_of({shape.dtype, 1, shape.cols, nullptr});
+  return shape.n_spans == 1 ? place_rows(shape, planes) : place_spans(shape, planes);
 }
 // Two bytes a weight. Rows that are not cut are short, and so are layers: two copies a row take
 // longer to start than one and delay less what blocks hand to each other.
 int place_halves(TokenShape& shape) {
-  const int span_bytes = plane_bytes(shape.dtype, 0, shape.span_units);
+  const int span_bytes = 2 * kTokenUnit * shape.span_units;
   const int stride = odd_number_of(span_bytes, 16);
   if (shape.n_spans == 1) {
     const int first = rounded_up(ceil_of(shape.row_stride, 2), 16), rest = shape.row_stride - first;

@@ -3,7 +3,6 @@
 #include "cuda/token_slots.h"
 
 #include <algorithm>
-#include <string>
 #include <vector>
 
 #include "cuda/layout.h"
